@@ -45,7 +45,7 @@ class ClusterExplainer(Explainer):
     """
 
     def __init__(self, parts: Parts, cluster: ClusterLink) -> None:
-        super().__init__(parts.coordination, parts.index, parts.dependencies, parts.queueing, parts.start_warning)
+        super().__init__(*parts.explained)
         self._cluster = cluster
 
     def explain(self, event: Event, processor: Processor | None) -> Explanation:

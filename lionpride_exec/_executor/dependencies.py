@@ -6,6 +6,7 @@ This module moves no event. It says which events are ready, and the followers qu
 
 from __future__ import annotations
 
+from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -92,7 +93,8 @@ class Dependencies:
 
         options, needed = self.waiting[event_id]
         until = -inf if options.until is None else options.until
-        return Waiting(WaitReason.DEPENDENCY, until, after=tuple(needed))
+        in_order = dict.fromkeys(event.id for event in options.after if event.id in needed)
+        return Waiting(WaitReason.DEPENDENCY, until, after=tuple(in_order))
 
     def follow_clock(self) -> None:
         """Carry the times over to the running event loop, if they were read in another loop."""
@@ -107,6 +109,11 @@ class Dependencies:
         self.waiting[event_id] = options, needed
         for other in needed:
             self.followers.setdefault(other, {})[event_id] = None
+
+    def followers_of(self, event_id: UUID, count: int) -> tuple[list[UUID], int]:
+        """Return the first events that wait for an event, in the order in which they came, and how many do."""
+        found = self.followers.get(event_id, {})
+        return list(islice(found, count)), len(found)
 
     def take_followers(self, event_id: UUID) -> list[UUID]:
         """Return the events that wait for this one, and forget that they do: this event has ended or left."""

@@ -17,7 +17,16 @@ from lionpride_exec._status import EventStatus
 from lionpride_exec._tracking.subscriptions import Subscription
 from lionpride_exec.errors import ConfigurationError
 
-from .explanation import WAITS_FOR_NOTHING, Explanation, Fullest, LimitUse, RemoteExplanation, Statistics, limit_name
+from .explanation import (
+    DESCRIBED,
+    WAITS_FOR_NOTHING,
+    Explanation,
+    Fullest,
+    LimitUse,
+    RemoteExplanation,
+    Statistics,
+    limit_name,
+)
 from .survey import NOTHING_USED, LimitTotal, Survey, brought_to
 
 if TYPE_CHECKING:
@@ -32,6 +41,7 @@ if TYPE_CHECKING:
     from lionpride_exec._tracking.status_index import StatusIndex
 
     from .dependencies import Dependencies
+    from .keys import Keys
     from .queueing import Queueing
     from .start_warning import StartWarning
     from .survey import Parked
@@ -54,6 +64,7 @@ class Explainer:
         dependencies: The events that wait for others.
         queueing: The events that the processor does not have yet.
         start_warning: The tasks that wait for an executor which does not run.
+        keys: The keys of the events.
     """
 
     def __init__(
@@ -63,12 +74,14 @@ class Explainer:
         dependencies: Dependencies,
         queueing: Queueing,
         start_warning: StartWarning,
+        keys: Keys,
     ) -> None:
         self.coordination: Coordination = coordination
         self.index: StatusIndex = index
         self.dependencies: Dependencies = dependencies
         self.queueing: Queueing = queueing
         self.start_warning: StartWarning = start_warning
+        self.keys: Keys = keys
 
     def explain(self, event: Event, processor: Processor | None) -> Explanation:
         """Return what an event waits for. O(1), or O(what is used of its limits)."""
@@ -86,6 +99,7 @@ class Explainer:
             after=after,
             holder=self._holder(reason),
             expires_in=expiring[0].seconds_left(event) if expiring else None,
+            awaited=tuple(map(self._described, after[:DESCRIBED])),
         )
 
     def statistics(
@@ -192,6 +206,13 @@ class Explainer:
         self.queueing.follow_clock()
         if processor is not None:
             processor._follow_clock()
+
+    def _described(self, event_id: UUID) -> str:
+        """Return an event in words: its key if it has one, and its status."""
+        event = self.index.items.get(event_id, None)
+        if event is None:  # held, or not looked up yet
+            return f"event {event_id}"
+        return f"{self.keys.named(event)} ({event.status})"
 
     def _holder(self, reason: WaitReason) -> str | None:
         """Return a description of the watcher or the lock that holds events up, or of the tasks that wait in vain."""

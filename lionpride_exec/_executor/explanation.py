@@ -46,6 +46,7 @@ class Explanation:
         holder: In words, the watcher that holds events up, or the task and its lock; or how many tasks wait for an
             executor that nobody has started, after 5 s. None for other reasons.
         expires_in: The seconds after which the event ends SKIPPED if it has not begun. None if it does not expire.
+        awaited: The first three events of ``after``, in words: each with its key, if it has one, and its status.
     """
 
     event: Event
@@ -57,6 +58,7 @@ class Explanation:
     after: tuple[UUID, ...] = ()
     holder: str | None = None
     expires_in: float | None = None
+    awaited: tuple[str, ...] = ()
 
     @property
     def event_id(self) -> UUID:
@@ -66,13 +68,7 @@ class Explanation:
     def __str__(self) -> str:
         parts = [f"{self.event} is {self.status}"]
         if self.waits_for not in WAITS_FOR_NOTHING:
-            parts.append(f"waits for {self._reason}")
-            if self.limit is not None:
-                parts.append(limit_name(self.limit))
-            if self.key is not None:
-                parts.append(f"of key {self.key!r}")
-            if self.after:
-                parts.append(f"of {counted(len(self.after), 'event')}")
+            parts.append(f"waits for {self.what}")
             if self.holder is not None:
                 parts.append(self.holder)
             if self.seconds is not None:
@@ -80,6 +76,26 @@ class Explanation:
             if self.expires_in is not None:
                 parts.append(f"expires in {shown_seconds(self.expires_in)}")
         return ", ".join(parts)
+
+    @property
+    def what(self) -> str:
+        """What the event waits for, in words: the reason, with the limit and the key, or with the other events."""
+        parts = [self._reason]
+        if self.after:
+            parts = [f"{self._reason} of {self._others}"]
+        if self.limit is not None:
+            parts.append(limit_name(self.limit))
+        if self.key is not None:
+            parts.append(f"of key {self.key!r}")
+        return ", ".join(parts)
+
+    @property
+    def _others(self) -> str:
+        number = len(self.after)
+        if number == 1 and self.awaited:
+            return self.awaited[0]
+        more = [f"{number - len(self.awaited):,} more"] if self.awaited and number > len(self.awaited) else []
+        return ": ".join(part for part in (counted(number, "event"), ", ".join([*self.awaited, *more])) if part)
 
     @property
     def _reason(self) -> str:
@@ -103,7 +119,7 @@ class Explanation:
             "how long": seconds,
             "limit": None if self.limit is None else limit_name(self.limit),
             "key": None if self.key is None else repr(self.key),
-            "after": ", ".join(map(str, self.after)) or None,
+            "after": self._others if self.awaited else ", ".join(map(str, self.after)) or None,
             "held by": self.holder,
             "expires in": None if self.expires_in is None else shown_seconds(self.expires_in),
         }
@@ -119,8 +135,11 @@ def _least(seconds: float) -> str:
     return "for ever" if seconds > MAX_SECONDS else f"at least {shown_seconds(seconds)}"
 
 
-# Limits and pauses that a notebook names, the fullest first.
+# Limits and pauses that a notebook names, the fullest first; and events of a cluster that are waited for.
 NAMED: Final = 5
+
+# Events of ``after`` that an explanation describes.
+DESCRIBED: Final = 3
 
 WAITS_FOR_NOTHING: Final = frozenset({WaitReason.RUNNING, WaitReason.FINAL})
 
@@ -163,10 +182,11 @@ class RemoteExplanation:
         if self.waits_for not in WAITS_FOR_NOTHING:
             reason = WaitReason.TURN if self.waits_for is WaitReason.LIMIT else self.waits_for
             parts.append(f"waits for {WORDS[reason].of_one}")
+            if self.after:
+                shown = [*map(str, self.after[:NAMED]), *(["more"] if len(self.after) > NAMED else [])]
+                parts[-1] += f" of {counted(len(self.after), 'event')}: {', '.join(shown)}"
             if self.limit:
                 parts.append(f"at limit {self.limit}")
-            if self.after:
-                parts.append(f"of {counted(len(self.after), 'event')}")
             if self.seconds is not None:
                 parts.append(f"at least {shown_seconds(self.seconds)}")
         if self.worker:

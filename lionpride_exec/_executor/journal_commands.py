@@ -42,7 +42,7 @@ from .progress_view import detail_lines, pauses_in_words
 from .told_state import told_state
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Hashable
+    from collections.abc import AsyncGenerator, Callable, Collection, Hashable
 
     from lionpride_exec._events.event import Event
     from lionpride_exec._journal.recovery import Restored
@@ -69,6 +69,11 @@ NOT_HERE: Final = "stays in the journal as it is: the process that runs the jour
 BEGUN: Final = "has begun"
 IS_HELD: Final = "is held: it ran when a process died, and waits for retry or cancel"
 NOT_CHOSEN: Final = "is not one of those that the other options choose"
+
+
+def other_status(status: str, asked: Collection[str]) -> str:
+    """Return why an event that was named is left as it is: it has none of the statuses that were asked for."""
+    return f"is {status}: only {' or '.join(asked)} events were asked for"
 
 
 class JournalCommands:
@@ -201,7 +206,8 @@ class JournalCommands:
                 if choice.has(event):
                     yield event
                 else:
-                    others[text] = ENDED if event.execution.status in TERMINAL else NOT_CHOSEN
+                    status = event.execution.status
+                    others[text] = ENDED if status in TERMINAL else choice.why_not(status.value)
                 continue
             row = await self._row(UUID(text), number)
             kept = self._link.open_session().kept.get(UUID(text))
@@ -210,7 +216,7 @@ class JournalCommands:
             elif row.status in FINAL or kept is None:
                 others[text] = ENDED if row.status in FINAL else NOT_HERE
             elif not choice.has_row(row):
-                others[text] = NOT_CHOSEN
+                others[text] = choice.why_not(str(row.status))
             else:
                 yield kept.event  # not released: one that has begun may stay as it is
 
@@ -259,7 +265,7 @@ class JournalCommands:
             elif row.status not in {*FINAL, HELD}:
                 others[text] = NOT_ENDED
             elif not choice.has_row(row):
-                others[text] = NOT_CHOSEN
+                others[text] = choice.why_not(str(row.status))
             else:
                 try:
                     taken.append(await self._again(found, is_held=row.status == HELD))
@@ -318,6 +324,10 @@ class _Choice:
         """Return whether an event in the file is chosen."""
         found = found_in_row(row)
         return found is not None and row.status in self.statuses and self._asked.fits(found)
+
+    def why_not(self, status: str) -> str:
+        """Return why an event with a status, which was named, is not chosen."""
+        return NOT_CHOSEN if status in self.statuses else other_status(status, self.statuses)
 
     def has_kept(self, kept: Restored) -> bool:
         """Return whether an event is chosen that is held, or comes after such an event."""

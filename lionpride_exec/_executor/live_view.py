@@ -7,6 +7,7 @@ or because an observer was told of it. It counts once a person opens the event: 
 
 from __future__ import annotations
 
+import re
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from .executor import Executor
     from .found import FoundEvent
     from .moments import Moments
+
+# The id of an event in its short form, such as "Job(id=...)".
+_LONG_ID: Final = re.compile(r"\(id=([0-9a-f]{8})-[0-9a-f-]{27}\)")
 
 # Kinds that are remembered.
 MOST_KINDS: Final = 1000
@@ -152,6 +156,21 @@ class LiveView:
         """Return the ids of the events that an event comes after. After it has completed they are not known."""
         ids = [getattr(other, "id", other) for other in event._after]
         return list(dict.fromkeys([*ids, *event._any_end]))
+
+    def others(self, ids: Iterable[UUID], count: int) -> list[FoundEvent]:
+        """Return the events with some ids that are in memory, at most so many. O(count)."""
+        return self._found(islice(ids, count))
+
+    def followers(self, event: Event[Any], count: int) -> tuple[list[FoundEvent], int]:
+        """Return the first events that wait for an event, and how many do. Nobody waits for one that has ended."""
+        ids, number = self._parts.dependencies.followers_of(event.id, count)
+        return self._found(ids), number
+
+    def waits(self, event: Event[Any] | None) -> str | None:
+        """Return in words what a pending event waits for, with short ids. None for any other event. 30 us."""
+        if event is None or event.execution.status is not PENDING:
+            return None
+        return _LONG_ID.sub(r" \1", self.executor.explain(event).what)
 
     @staticmethod
     def look_at(event: Event[Any]) -> None:

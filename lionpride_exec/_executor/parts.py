@@ -149,6 +149,11 @@ class Parts:
             return self.cluster.records.codec
         return None if self.link is None else self.link.journal._codec
 
+    @property
+    def explained(self) -> tuple[Coordination, StatusIndex, Dependencies, Queueing, StartWarning, Keys]:
+        """The parts that an explainer looks at."""
+        return self.coordination, self.index, self.dependencies, self.queueing, self.start_warning, self.keys
+
     def _make_lifetime(self, executor: Facade, group_lifecycle: GroupLifecycle) -> ExecutorLifetime:
         """Make the lifetime, the group and the tasks. The submissions share the state of the group."""
         coordination, index, transitions = self.coordination, self.index, self.transitions

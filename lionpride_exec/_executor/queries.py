@@ -57,7 +57,7 @@ class ExecutorQueries:
             from .cluster_reports import ClusterExplainer  # noqa: PLC0415  needs the extra
 
             return ClusterExplainer(parts, parts.cluster)
-        return Explainer(parts.coordination, parts.index, parts.dependencies, parts.queueing, parts.start_warning)
+        return Explainer(*parts.explained)
 
     # ---------------------------------------------------------------- events
 

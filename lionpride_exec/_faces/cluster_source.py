@@ -18,6 +18,7 @@ import anyio
 import attrs
 
 from lionpride_exec._base.wall_clock import wall_clock
+from lionpride_exec._base.wording import counted
 from lionpride_exec._cluster.engine import QueueQueries, Wire, batches, find_queue
 from lionpride_exec._executor.cluster_rows import envelope_of, moment, outcome_of, row_of
 from lionpride_exec._journal.meant_keys import event_keys_meant_by
@@ -28,7 +29,7 @@ from lionpride_exec.errors import NotFoundError, OperationError
 from .journal_lines import RowFilter, progress_in_words, row_view
 from .live_actions import ENDED, chosen_ids, refused_here
 from .live_rings import MOST_RUNS, MOST_SECONDS, RETRIED, Shapes
-from .snapshot import ALL_PAUSED, Choice, EventPage, RunLine, Second, Snapshot
+from .snapshot import ALL_PAUSED, MOST_OTHERS, Choice, EventPage, RunLine, Second, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -207,17 +208,21 @@ class ClusterSource:
 
     async def _lines(self, ids: list[str], choice: Choice) -> list[EventLine]:
         chosen = RowFilter(choice)
-        found = [row_of(one) for one in await self._queries.details(ids) if one is not None]
-        return [line for row in found if (line := chosen.line(row)) is not None]
+        found = [one for one in await self._queries.details(ids) if one is not None] if ids else []
+        lines = [(one, line) for one in found if (line := chosen.line(row_of(one))) is not None]
+        return [attrs.evolve(line, waits=_waits_for(one)) for one, line in lines]
 
     async def event(self, ref: str) -> EventView:
         """Return all about an event, by its id or its key. Its transitions are those that the row tells."""
         details = await self._find(ref.strip())
-        view = row_view(row_of(details), (), _waits_for(details))
+        waits = _waits_for(details)
+        view = row_view(row_of(details), (), None if waits is None else f"waits for {waits}")
         envelope = envelope_of(details.envelope)
         facts = {"worker": details.held_by or details.worker, "level": str(details.level)}
         after = tuple(str(UUID(bytes=one)) for one in envelope.after if len(one) == len(UUID(int=0).bytes))
-        return attrs.evolve(view, facts=dict(view.facts) | {k: v for k, v in facts.items() if v}, after=after)
+        others = await self._lines([UUID(one).hex for one in after[:MOST_OTHERS]], Choice())
+        facts = dict(view.facts) | {k: v for k, v in facts.items() if v}
+        return attrs.evolve(view, facts=facts, after=after, others=tuple(others))
 
     async def _find(self, ref: str) -> Details:
         """
@@ -353,13 +358,13 @@ def _hex_of(text: str) -> str | None:
 
 
 def _waits_for(details: Details) -> str | None:
-    """Return what a pending event waits for, in words. None for any other event."""
+    """Return what a pending event waits for, in words after "waits for". None for any other event."""
     if details.status != EventStatus.PENDING:
         return None
     reasons = (
-        (details.waits_for, f"waits for {details.waits_for:,} events that have to be completed first"),
-        (details.parked, f"waits for its turn at the limit {details.parked}"),
-        (details.is_delayed, f"waits for its time, {ceil(details.seconds_left)} s"),
-        (details.held_by, f"waits in worker {details.held_by} for slots and limits"),
+        (details.waits_for, f"the end of {counted(details.waits_for, 'event')}"),
+        (details.parked, f"its turn at the limit {details.parked}"),
+        (details.is_delayed, f"its time, {ceil(details.seconds_left)} s"),
+        (details.held_by, f"slots and limits in worker {details.held_by}"),
     )
-    return next((words for holds, words in reasons if holds), "waits for a worker that has room")
+    return next((words for holds, words in reasons if holds), "a worker that has room")

@@ -12,7 +12,9 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, TypeVar
+from uuid import UUID
 
+import attrs
 from anyio import CapacityLimiter
 
 from lionpride_exec._base.wall_clock import wall_clock
@@ -27,11 +29,11 @@ from lionpride_exec._status import BAD, FINAL, HELD, OPEN, EventStatus
 from lionpride_exec.errors import JournalError, NotFoundError, OperationError
 
 from .journal_actions import JournalActions
-from .journal_lines import RowFilter, progress_in_words, row_view, shown_line
+from .journal_lines import RowFilter, progress_in_words, row_line, row_view, shown_line
 from .live_actions import refused_here
 from .live_rings import Shapes
 from .owner_state import OwnerAsking
-from .snapshot import Choice, EventPage, RunLine, Second, Snapshot
+from .snapshot import MOST_OTHERS, Choice, EventPage, RunLine, Second, Snapshot
 from .trail_runs import runs_in
 
 if TYPE_CHECKING:
@@ -222,7 +224,11 @@ class JournalSource:
         explanation = None if owner is None else self._explained(row, owner)
         if row.status == HELD:
             explanation = "held: it ran when a process died, and waits for retry or cancel"
-        return row_view(row, steps, explanation)
+        view = row_view(row, steps, explanation)
+        if not view.after:
+            return view
+        others = self._watcher.of_ids([UUID(one).bytes for one in view.after[:MOST_OTHERS]])
+        return attrs.evolve(view, others=tuple(map(row_line, others)))
 
     def _explained(self, row: Row, owner: str) -> str | None:
         """Return what the process with the journal says of an event. None if it does not answer in time."""

@@ -113,7 +113,7 @@ class LivePages:
             found = lane.take()
             line = event_line(found)
             if chosen.fits(line, partial(_fields_have, found.event)):
-                lines.append(shown_line(found))
+                lines.append(attrs.evolve(shown_line(found), waits=self._view.waits(found.event)))
             looked_at += 1
             if looked_at % at_a_time == 0:
                 await checkpoint()

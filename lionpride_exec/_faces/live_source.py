@@ -14,6 +14,7 @@ import re
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
+import attrs
 from anyio.lowlevel import checkpoint
 
 from lionpride_exec._base.error_shapes import error_line
@@ -27,10 +28,10 @@ from lionpride_exec._status import BAD, HELD, PROCESSING, TERMINAL, EventStatus
 from lionpride_exec.errors import NotFoundError
 
 from .live_actions import LiveActions, refused_here
-from .live_lines import event_view, seconds_of, shown_line
+from .live_lines import event_line, event_view, seconds_of, shown_line
 from .live_pages import AT_A_TIME, LivePages
 from .live_rings import Rings
-from .snapshot import ALL_PAUSED, LimitLine, PauseLine, Snapshot
+from .snapshot import ALL_PAUSED, MOST_OTHERS, LimitLine, PauseLine, Snapshot
 from .texts import event_keys_meant
 
 if TYPE_CHECKING:
@@ -140,7 +141,14 @@ class LiveSource:
         self._view.look_at(event)
         is_open = event.execution.status not in TERMINAL
         explanation = str(self._view.executor.explain(event)) if is_open else None
-        return event_view(shown_line(self._view.found(event)), event, explanation, self._view.after(event))
+        after = self._view.after(event)
+        followers, number = self._view.followers(event, MOST_OTHERS)
+        return attrs.evolve(
+            event_view(shown_line(self._view.found(event)), event, explanation, after),
+            others=tuple(map(event_line, self._view.others(after, MOST_OTHERS))),
+            followers=tuple(map(event_line, followers)),
+            follower_count=number,
+        )
 
     async def _find(self, ref: str) -> Event:
         """

@@ -120,6 +120,8 @@ class EventLine:
         duration: How long its last run took.
         error: The first line of its error. None if it has none.
         preview: The beginning of its fields, if no key tells it apart; see ``with_preview()``. None if it has none.
+        waits: What it waits for, in words, if it is pending. None if that is not known: a journal that another process
+            runs does not say it.
     """
 
     id: str
@@ -134,6 +136,7 @@ class EventLine:
     duration: float | None = None
     error: str | None = None
     preview: str | None = None
+    waits: str | None = None
 
     @property
     def what(self) -> str:
@@ -189,6 +192,9 @@ class EventView:
         error: Its error with the traceback, as text. None if it has none.
         explanation: What it waits for, in words. None if nobody knows.
         after: The ids of the events that it comes after.
+        others: Of ``after``, the events that are known, at most 20.
+        followers: The events that wait for it, at most 20. A journal and a cluster do not know them.
+        follower_count: How many these are in all.
         transitions: The changes of its status, oldest first.
         attempts: The runs before the last one, oldest first.
     """
@@ -200,8 +206,15 @@ class EventView:
     error: str | None = None
     explanation: str | None = None
     after: tuple[str, ...] = ()
+    others: tuple[EventLine, ...] = ()
+    followers: tuple[EventLine, ...] = ()
+    follower_count: int = 0
     transitions: tuple[TransitionLine, ...] = ()
     attempts: tuple[AttemptLine, ...] = ()
+
+
+# Events before and after another one that its view has.
+MOST_OTHERS: Final = 20
 
 
 @attrs.frozen(kw_only=True)

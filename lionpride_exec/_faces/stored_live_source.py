@@ -11,19 +11,23 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 import attrs
+from anyio.lowlevel import checkpoint
 
 from lionpride_exec._status import HELD, PENDING, PROCESSING
 from lionpride_exec.errors import JournalError, NotFoundError
 
 from .journal_source import JournalSource
+from .live_pages import AT_A_TIME
 from .live_source import LiveSource
+from .snapshot import MOST_OTHERS
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from lionpride_exec._executor.executor import Executor
 
-    from .snapshot import Choice, ErrorLine, EventPage, EventView, Snapshot
+    from .snapshot import Choice, ErrorLine, EventLine, EventPage, EventView, Snapshot
 
 _OPEN: Final = frozenset({PENDING, PROCESSING})
 
@@ -61,9 +65,18 @@ class StoredLiveSource(LiveSource):
     async def events(self, choice: Choice, before: str | None, count: int) -> EventPage:
         """Return events that fit, the newest first, by their numbers in the file."""
         try:
-            return await self._stored.events(choice, before, count)
+            page = await self._stored.events(choice, before, count)
         except JournalError:
             return await super().events(choice, before, count)
+        return attrs.evolve(page, lines=tuple([line async for line in self._with_waits(page.lines)]))
+
+    async def _with_waits(self, lines: tuple[EventLine, ...]) -> AsyncIterator[EventLine]:
+        """Yield lines of the file, with what the pending events wait for."""
+        for number, line in enumerate(lines, 1):
+            event = self._view.with_id(UUID(line.id)) if line.status == PENDING else None
+            yield line if event is None else attrs.evolve(line, waits=self._view.waits(event))
+            if number % AT_A_TIME == 0:
+                await checkpoint()
 
     async def event(self, ref: str) -> EventView:
         """Return all about an event. Its failure counts as looked at."""
@@ -79,8 +92,10 @@ class StoredLiveSource(LiveSource):
             return stored
         live = await super().event(stored.line.id)
         is_behind = live.line.status != stored.line.status
+        known = {line.id: line for line in (*stored.others, *live.others)}  # what has ended is in the file only
         return attrs.evolve(
             live,
+            others=tuple(known.values())[:MOST_OTHERS],
             facts=dict(stored.facts) | dict(live.facts),
             transitions=live.transitions if is_behind else stored.transitions,
         )

@@ -259,6 +259,11 @@ class RunWatcher:
         row = self._reader.find(text)
         return row, self._reader.history(row.seq)
 
+    def of_ids(self, ids: Sequence[bytes]) -> list[Row]:
+        """Return the events with some ids, in no order; see :meth:`JournalReader.of_ids`."""
+        self.ask(version_of)  # opens the file
+        return self._reader.of_ids(ids)
+
     def last_steps(self, count: int) -> list[Transition]:
         """Return the last transitions, oldest first. O(count)."""
         self.ask(version_of)  # opens the file

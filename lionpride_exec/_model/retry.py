@@ -11,6 +11,8 @@ from attrs.validators import optional
 from lionpride_exec._base.exception_groups import is_of, members_of
 from lionpride_exec._validation import check_count, check_seconds, is_number
 
+from .limit_fields import shown
+
 OnError = type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool]
 
 # The longest pause in seconds, unless a Retry says otherwise: a week. Longer quotas are rare, and a date that was
@@ -38,6 +40,11 @@ def _valid_backoff(_instance: object, attribute: attrs.Attribute[Any], value: An
 def _valid_share(_instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     if not (is_number(value) and 0 <= value <= 1):
         raise ValueError(f"{attribute.name} must be a number within 0 and 1, got {value!r}")
+
+
+def _shown_on(on: Any) -> str:
+    """Return the names of classes, or that of a function."""
+    return f"({', '.join(map(shown, on))}{',' * (len(on) == 1)})" if isinstance(on, tuple) else shown(on)
 
 
 def _valid_on(_instance: object, _attribute: object, value: object) -> None:
@@ -84,7 +91,7 @@ class Retry:
     backoff: float | Callable[[int], float] = attrs.field(default=1.0, kw_only=True, validator=_valid_backoff)
     max_backoff: float = attrs.field(default=60.0, kw_only=True, validator=_valid_seconds)
     jitter: float = attrs.field(default=0.5, kw_only=True, validator=_valid_share)
-    on: OnError = attrs.field(default=Exception, kw_only=True, validator=_valid_on)
+    on: OnError = attrs.field(default=Exception, kw_only=True, validator=_valid_on, repr=_shown_on)
     deadline: float | None = attrs.field(default=None, kw_only=True, validator=optional(_valid_seconds))
     budget: float | None = attrs.field(default=None, kw_only=True, validator=optional(_valid_share))
     max_pause: float = attrs.field(default=DEFAULT_MAX_PAUSE, kw_only=True, validator=_valid_max_pause)

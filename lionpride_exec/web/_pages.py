@@ -124,6 +124,7 @@ async def _event(source: Source, query: QueryParams) -> dict[str, Any]:
         "now": wall_clock.now().timestamp(),
         "offered": ACTIONS.get(line.status, ()),
         "steps": steps_of(view),
+        "others": {other.id: other for other in view.others},
         # Without what the page says anyway: which event it is, and that it is pending.
         "why": None if view.explanation is None else view.explanation.rpartition(" is pending, ")[2],
     }

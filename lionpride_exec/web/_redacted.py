@@ -79,7 +79,9 @@ class RedactedSource:
         view = await self._source.event(ref)
         return attrs.evolve(
             self._changed(view, "data", "response", "error", "explanation"),
-            line=self._changed(view.line, "kind", "key", "error", "preview"),
+            line=self._line(view.line),
+            others=self._lines(view.others),
+            followers=self._lines(view.followers),
             facts={self._redact(name): self._redact(text) for name, text in view.facts.items()},
             transitions=tuple(self._changed(line, "error") for line in view.transitions),
             attempts=tuple(self._changed(line, "error") for line in view.attempts),
@@ -102,7 +104,10 @@ class RedactedSource:
         return self._redact(await self._source.act(action))
 
     def _lines(self, lines: tuple[EventLine, ...]) -> tuple[EventLine, ...]:
-        return tuple(self._changed(line, "kind", "key", "error", "preview") for line in lines)
+        return tuple(map(self._line, lines))
+
+    def _line(self, line: EventLine) -> EventLine:
+        return self._changed(line, "kind", "key", "error", "preview", "waits")
 
     def _changed(self, record: R, *names: str) -> R:
         """Return a record with some of its texts replaced. None stays None."""

@@ -288,6 +288,13 @@ def test_show_as_json(call):
     assert (four["priority"], four["due"], four["after"]) == (2.5, "2023-11-14T22:14:20.000Z", [str(event_id(3))])
 
 
+def test_show_names_what_an_event_comes_after(call):
+    """By its tag, its key and its status, beside its id."""
+    (three,) = values(call("show", "run.db", str(event_id(3)), "--json")[1])
+    told = " ".join(str(three[name]) for name in ("tag", "key", "status") if three[name] is not None)
+    assert f"  after:      {event_id(3)} ({told})\n" in call("show", "run.db", str(event_id(4)))[1]
+
+
 def test_show_of_what_is_not_there(call):
     """One line, exit status 1; also if more than one is meant."""
     status, out, err = call("show", "run.db", "nothing")
@@ -444,7 +451,9 @@ def statuses():
 def test_retry_puts_back_what_is_chosen(call, argv, told, seqs):
     """Those of the statuses, and those that are named. An event that was named and not put back is exit status 1."""
     before = statuses()
-    assert call("retry", "run.db", *argv) == (int(argv.count("--id") > len(seqs)), f"{told} pending again\n", "")
+    is_left = argv.count("--id") > len(seqs)
+    err = "lionpride-exec: event #1 is completed: only failed events were asked for\n" if is_left else ""
+    assert call("retry", "run.db", *argv) == (int(is_left), f"{told} pending again\n", err)
     assert statuses() == before | dict.fromkeys(seqs, "pending")
 
 
@@ -533,7 +542,18 @@ def test_retry_tells_that_no_event_fits(call):
 
 def test_retry_tells_that_not_all_were_put_back(call):
     """An event that was named and has not ended: exit status 1."""
-    assert call("retry", "run.db", "--id", "1", "--id", "4") == (1, "1 event is pending again\n", "")
+    told = "lionpride-exec: event 4 has not ended\n"
+    assert call("retry", "run.db", "--id", "1", "--id", "4") == (1, "1 event is pending again\n", told)
+
+
+def test_retry_tells_why_an_event_that_was_named_stays(call):
+    """It has another status than those that were asked for, or has not ended."""
+    status, out, err = call("retry", "run.db", "2", "4", "--status", "skipped")
+    assert (status, out) == (1, "0 events are pending again\n")
+    assert err.splitlines() == [
+        "lionpride-exec: event 2 is failed: only skipped events were asked for",
+        "lionpride-exec: event 4 has not ended",
+    ]
 
 
 def test_retry_tells_what_stays_skipped(call):

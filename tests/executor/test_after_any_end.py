@@ -278,7 +278,9 @@ async def test_explain_names_what_it_waits_for():
         explanation = executor.explain(event)
         assert explanation.waits_for is WaitReason.DEPENDENCY
         assert set(explanation.after) == {slow.id, other.id}
-        assert "waits for the end, of 2 events" in str(explanation)
+        named = {slow.id: f"{slow} (processing)", other.id: f"{other} (processing)"}
+        in_order = ", ".join(named[one] for one in explanation.after)
+        assert f"is pending, waits for the end of 2 events: {in_order}" in str(explanation)
         assert executor.statistics().waits[WaitReason.DEPENDENCY] == 1
 
 

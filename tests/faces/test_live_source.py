@@ -145,12 +145,50 @@ async def test_explanation():
     source = source_of(executor)
     async with executor:
         first, second = Job(gate=gate), Job()
-        await executor.append(first)
+        await executor.append(first, key="k1")
         await executor.append(second, after=[first])
         view = await source.event(str(second.id))
-        assert "waits for the end" in view.explanation
+        assert view.explanation.endswith(f"waits for the end of {first} with key 'k1' (pending)")
         assert view.after == (str(first.id),)
+        assert [(one.id, one.key, one.status) for one in view.others] == [(str(first.id), "k1", "pending")]
         gate.set()
+
+
+async def test_followers():
+    """The page of an event says which events wait for it, some of them by name, until it has ended."""
+    executor, gate = make_executor(), anyio.Event()
+    source = source_of(executor)
+    async with executor:
+        first = await executor.append(Job(gate=gate))
+        waiting = [await executor.append(Job(), after=[first]) for _ in range(25)]
+        view = await source.event(str(first.id))
+        assert [one.id for one in view.followers] == [str(event.id) for event in waiting[:20]]
+        assert view.follower_count == 25
+        gate.set()
+        await executor.join()
+        assert (await source.event(str(first.id))).followers == ()
+
+
+async def test_what_the_events_of_a_page_wait_for():
+    """Each pending event of a page says so, and no other event does."""
+    executor, gate = make_executor(limits=[Concurrent(1, key="name", name="hosts")]), anyio.Event()
+    source = source_of(executor)
+    async with executor:
+        first, second = Job(name="a", gate=gate), Job(name="a")
+        await executor.extend([first, second])
+        late = await executor.append(Job(), delay=60)
+        await executor.append(Job(), after=[late])
+        await anyio.sleep(1)
+        page = await source.events(Choice(), None, 10)
+        assert {line.waits for line in page.lines} == {
+            None,
+            "limit, hosts, of key 'a'",
+            "its time",
+            f"the end of Job {str(late.id)[:8]} (pending)",
+        }
+        assert [line.status for line in page.lines if line.waits is None] == ["processing"]
+        gate.set()
+        executor.cancel(late)
 
 
 async def test_secrets():

@@ -220,6 +220,8 @@ async def test_event(opened):
         assert (attempt.number, attempt.outcome) == (1, "failed")
         assert attempt.error.startswith("ValueError: retried")
         assert views["after"].after == (str(events["late"].id),)
+        known = [(one.id, one.kind, one.key, one.status) for one in views["after"].others]
+        assert known == [(str(events["late"].id), "tests.faces.task", KEYS["late"], "pending")]
         assert views["plain"].explanation is None
 
 

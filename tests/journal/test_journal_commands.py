@@ -466,7 +466,7 @@ async def test_named_events_that_do_not_run_again_have_their_reasons(make, path)
         assert await ask(path, "retry", events=events, status=["aborted"]) == (
             {
                 "others": {
-                    str(event.id): "is not one of those that the other options choose",
+                    str(event.id): "is failed: only aborted events were asked for",
                     str(gone): "is not in the journal any more",
                 }
             },

@@ -41,6 +41,10 @@ class FakeSource:
         )
         return attrs.evolve(line, **changes)
 
+    def waiting(self, number):
+        """Give a pending event that waits for something."""
+        return self.line(number, status="pending", error=None, finished=None, duration=None, waits=self.text)
+
     def _ask(self, *what):
         self.asked.append(what)
         if self.error is not None:
@@ -87,7 +91,7 @@ class FakeSource:
         text = self.text
         return records.EventView(
             line=found[0], facts={"priority": text, text: "1"}, data=text, response=text, error=text, explanation=text,
-            after=(f"{2:032x}",),
+            after=(f"{2:032x}", f"{4:032x}"), others=(self.line(2),), followers=(self.waiting(3),), follower_count=21,
             transitions=(
                 records.TransitionLine(at=T0, status="pending"),
                 records.TransitionLine(at=T0 + 1, status=text, error=text),

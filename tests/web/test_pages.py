@@ -244,6 +244,14 @@ def test_why_an_event_waits():
     assert "<b>Why it waits</b> Waits for limit, Rate(amount=6, per=1)</p>" in page
 
 
+@pytest.mark.parametrize("path", ["", "events", "event?ref=1", "errors", "limits", "timeline"])
+def test_a_page_says_nothing_that_does_not_hold(path):
+    """A text browser shows each element, hidden or not. So the notice that nothing answers is made by the script."""
+    client = client_of(dashboard(FakeSource()))
+    assert "does not answer" not in client.get(f"/{path}").text
+    assert "does not answer" in client.get("/static/dashboard.js").text
+
+
 def test_a_limit_is_shown_by_its_name():
     """The overview and the limits show the name of a limit, with its arguments as a tooltip. So does the JSON."""
     source = FakeSource()
@@ -253,6 +261,29 @@ def test_a_limit_is_shown_by_its_name():
     for page in ("/", "/limits"):
         assert '<code title="RATE(FETCH/60S)">PER HOST</code>' in client.get(page).text
     assert [line["name"] for line in client.get("/api/limits").json()] == ["PER HOST"]
+
+
+def test_the_events_around_an_event():
+    """Those that it comes after, and those that wait for it, are named and linked."""
+    page = client_of(dashboard(FakeSource())).get("/event?ref=1").text
+    before, _, after = page.partition("Events that wait for it")
+    assert f'href="event?ref={2:032x}"' in before
+    assert "failed</span> fetch <code>fetch</code>" in before
+    assert f'href="event?ref={4:032x}"' in before  # of which nothing else is known
+    assert f'href="event?ref={3:032x}"' in after
+    assert "And 20 more." in after
+
+
+def test_what_pending_events_wait_for():
+    """The list of events has a column for it, if there are pending events in the list."""
+    source = FakeSource("a slot")
+    client = client_of(dashboard(source))
+    assert "waits for</th>" not in client.get("/events").text
+    source.lines = [source.waiting(1), source.line(2)]
+    page = client.get("/events").text
+    assert "waits for</th>" in page
+    assert page.count('<span class="clip" title="a slot">a slot</span>') == 1
+    assert client.get("/api/events").json()["lines"][0]["waits"] == "a slot"
 
 
 def test_a_key_of_several_limits_is_closed_once():

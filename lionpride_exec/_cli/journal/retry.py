@@ -6,14 +6,20 @@ from typing import TYPE_CHECKING
 
 from lionpride_exec._cli.errors import UsageError
 from lionpride_exec._cli.terminal import write_line
+from lionpride_exec._executor.journal_commands import NOT_CHOSEN, NOT_ENDED, other_status
 from lionpride_exec._journal.command_forms import Chosen, Result
 from lionpride_exec._journal.offline import requeue_ended
+from lionpride_exec._journal.reader import id_text
 from lionpride_exec._status import BAD, FINAL, HELD, EventStatus
 
 from .owner import find_owner, tell_others
 from .records import reading
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from lionpride_exec._journal.rows import Row
+
     from .choice import Choice
 
 
@@ -48,7 +54,8 @@ def retry_events(journal: str, choice: Choice, seconds: float) -> int:
         result = owner.do("retry", Chosen(**choice.form(named)))
     else:
         requeued = requeue_ended(journal, statuses, seqs)
-        result = Result(requeued.events, skipped_after=requeued.skipped_after)
+        left = _left(named.values(), statuses, seqs)
+        result = Result(requeued.events, skipped_after=requeued.skipped_after, others=left)
     if result is None:
         return 1
     _tell(result.events, result.skipped_after)
@@ -56,6 +63,19 @@ def retry_events(journal: str, choice: Choice, seconds: float) -> int:
     if not (result.events or named):
         return choice.tell_none(journal, statuses, None if owner is None else owner.process)
     return 0 if result.events >= len({row.seq for row in named.values()}) else 1
+
+
+def _left(rows: Collection[Row], statuses: Collection[str], seqs: Collection[int] | None) -> dict[str, str]:
+    """Return why events that were named stay as they are, by their ids, from the rows before the change."""
+    left: dict[str, str] = {}
+    for row in rows:
+        if row.status not in {*FINAL, HELD}:
+            left[id_text(row.id)] = NOT_ENDED
+        elif row.status not in statuses:
+            left[id_text(row.id)] = other_status(str(row.status), statuses)
+        elif seqs is not None and row.seq not in seqs:
+            left[id_text(row.id)] = NOT_CHOSEN
+    return left
 
 
 def _tell(number: int, skipped: int) -> None:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
+from uuid import UUID
 
 import msgspec
 
 from lionpride_exec._cli.terminal import Table, write_json, write_line, write_lines, write_table
-from lionpride_exec._journal.row_records import encode, full_record, iso, transition_record
+from lionpride_exec._journal.reader import id_text
+from lionpride_exec._journal.row_records import encode, event_record, full_record, iso, transition_record
 
 from .inspect import seconds
 from .records import reading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from lionpride_exec._journal.rows import Row
+
+# Events that another one comes after, of which more is shown than their ids.
+MOST_OTHERS: Final = 20
 
 # Fields with a line each, in this order.
 FIELDS = (
@@ -42,13 +49,28 @@ def show_event(journal: str, text: str, *, as_json: bool) -> int:
     with reading(journal) as reader:
         row = reader.find(text)
         steps = reader.history(row.seq)
-    record = full_record(row, [transition_record(step) for step in steps])
+        record = full_record(row, [transition_record(step) for step in steps])
+        others = [] if as_json else reader.of_ids([UUID(one).bytes for one in record["after"][:MOST_OTHERS]])
     if as_json:
         write_json(encode(record))
     else:
         table = steps_table([(step.at, str(step.status), str(step.attempt), str(step.error or "")) for step in steps])
+        record["after"] = _named(record["after"], others)
         write_event(f"event #{row.seq}", record, FIELDS, table)
     return 0
+
+
+def _named(after: Sequence[str], others: Sequence[Row]) -> str | None:
+    """Return the events that another one comes after, with what is known of them. None if there are none."""
+    known = {id_text(other.id): event_record(other) for other in others}
+    words = [
+        " ".join(str(known[one][name]) for name in ("tag", "key", "status") if known[one][name] is not None)
+        if one in known else "not in the journal"
+        for one in after[:MOST_OTHERS]
+    ]  # fmt: skip
+    shown = [f"{one} ({text})" for one, text in zip(after, words, strict=False)]
+    more = [f"{len(after) - len(shown):,} more"] if len(after) > len(shown) else []
+    return ", ".join([*shown, *more]) or None
 
 
 def write_event(title: str, record: dict[str, Any], fields: Sequence[str], steps: Table) -> None:

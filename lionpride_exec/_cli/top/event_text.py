@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Final
 from rich.text import Text
 
 from lionpride_exec._base.wording import shortened, shown_seconds, visible
+from lionpride_exec._faces.snapshot import MOST_OTHERS
 
 from .panels import ago, local_time
 from .rows import event_name
 from .tones import STATUS_TONES, Tone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from lionpride_exec._faces.snapshot import EventView
+    from lionpride_exec._faces.snapshot import EventLine, EventView
 
     from .tones import Palette
 
@@ -81,8 +82,22 @@ def _title(view: EventView, palette: Palette) -> Text:
         facts["attempt"] = str(line.attempt)
     facts.update(view.facts)
     if view.after:
-        facts["after"] = ", ".join(ref[:8] for ref in view.after[:20]) + (" …" if len(view.after) > 20 else "")  # noqa: PLR2004  two lines
+        known = {other.id: other for other in view.others}
+        facts["after"] = _names([known.get(ref, ref) for ref in view.after], len(view.after))
+    if view.followers:
+        facts["before"] = _names(view.followers, view.follower_count)
     return Text("\n").join([text, *(_fact(name, words, palette) for name, words in facts.items())])
+
+
+def _names(others: Sequence[EventLine | str], number: int) -> str:
+    """Return some events in words, at most 20, or their ids if nothing else is known."""
+    shown = [
+        other[:8]
+        if isinstance(other, str)
+        else " ".join(part for part in (event_name(other), other.kind, other.key, other.status) if part)
+        for other in others[:MOST_OTHERS]
+    ]
+    return ", ".join(shown) + (" …" if number > len(shown) else "")
 
 
 def _fact(name: str, words: str, palette: Palette) -> Text:

@@ -146,7 +146,7 @@ def event_rows(lines: Sequence[EventLine]) -> list[Row]:
                 line.kind,
                 line.what,
                 "" if line.duration is None else ago(line.duration),
-                line.error or "",
+                line.error or (f"waits for {line.waits}" if line.waits is not None else ""),
             ),
             ((1, STATUS_TONES.get(line.status, "plain")),),
         )

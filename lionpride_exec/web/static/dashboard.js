@@ -38,8 +38,17 @@
   document.addEventListener("pointermove", read, {passive: true});
   document.addEventListener("scroll", hide, {passive: true, capture: true});
 
-  // Streams end after 5 seconds and begin anew. A stream that cannot begin is another matter.
-  const say = (isOffline) => { document.getElementById("offline").hidden = !isOffline; };
+  // Streams end after 5 seconds and begin anew. A stream that cannot begin is another matter. The notice is made here:
+  // in the page, a browser without styles and scripts would show it.
+  const notice = document.createElement("p");
+  notice.id = "offline";
+  notice.className = "notice warn";
+  notice.setAttribute("role", "alert");
+  notice.textContent = "The dashboard does not answer. This page shows how things were.";
+  const say = (isOffline) => {
+    if (!isOffline) notice.remove();
+    else if (!notice.isConnected) document.getElementById("content").prepend(notice);
+  };
   document.addEventListener("htmx:sse:error", () => say(true));
   document.addEventListener("htmx:sse:after:connection", () => say(false));
 })();
