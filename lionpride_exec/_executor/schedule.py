@@ -107,6 +107,7 @@ class ScheduleTask:
         self._scope: anyio.CancelScope | None = None  # of the task. None while there is none
         self.is_over: bool = False
         self._next: float | None = None
+        self._noted: float | None = None  # the next time that the journal knows
         self._last_at: datetime | None = None
         self._counts = {"runs": 0, "missed": 0, "skipped": 0, "failed": 0}
 
@@ -117,10 +118,18 @@ class ScheduleTask:
     def state(self) -> ScheduleState:
         """What the schedule has done, and when it is due next."""
         next_at = None
-        if self._next is not None and self._scope is not None and not self._owner.is_stopped():
+        if self._scope is not None and not self._owner.is_stopped():
+            due = self._first() if self._dealt is None else self._next
             ahead = 0.0 if self._by_wall else wall_clock.seconds() - current_time()
-            next_at = datetime.fromtimestamp(self._next + ahead, UTC)
+            next_at = None if due is None else datetime.fromtimestamp(due + ahead, UTC)
         return ScheduleState(self.name, str(self._trigger), next_at, self._last_at, **self._counts)
+
+    def _first(self) -> float | None:
+        """Return the first due time of a schedule that has just been made. A function of the user is not asked yet."""
+        now = self._now()
+        if isinstance(self._trigger, Every):
+            return now + self._trigger.seconds
+        return None if isinstance(self._trigger, Custom) else self._trigger.after(now)
 
     def cancel(self) -> None:
         """Append no more events; see ``Schedule.cancel()``."""
@@ -192,6 +201,7 @@ class ScheduleTask:
         self._waiting.clear()
         if fact is not None and fact.trigger == str(self._trigger):
             self._dealt, anchor = max({fact.dealt} | has_event), now if fact.anchor is None else fact.anchor
+            self._last_at = None if fact.last is None else datetime.fromtimestamp(fact.last, UTC)
             for due in fact.waiting:
                 if due not in has_event:
                     self._delay(due)
@@ -216,6 +226,8 @@ class ScheduleTask:
                 if self._answers.has_failed:
                     continue
                 return False
+            if self._next != self._noted:
+                self._note()
             left = self._next - self._now()
             if left > RESOLUTION:
                 follows = not self._by_wall or wall_clock.is_replaced  # a clock that nobody sets
@@ -298,10 +310,12 @@ class ScheduleTask:
             return
         anchor = self._trigger.anchor if isinstance(self._trigger, Every) else None
         waiting = tuple(due for _, due in self._waiting)
+        last = None if self._last_at is None else self._last_at.timestamp()
+        self._noted = self._next
         known = (*self._runs.known, *runs)
         fact = ScheduleFact(
             trigger=str(self._trigger), dealt=self._dealt, anchor=anchor, resets=self._runs.resets, runs=known,
-            waiting=waiting,
+            waiting=waiting, next=self._next, last=last,
         )  # fmt: skip
         self._owner.write_fact(self, fact)
 

@@ -21,6 +21,8 @@ class ScheduleFact:
         runs: The due times and the keys of the runs that may not have ended: the last one, and one that was about to
             be appended.
         waiting: The due times whose runs wait for their jitter.
+        next: The time at which the schedule goes on. None if it is not known yet.
+        last: The last due time for which an event was appended. None if there was none.
     """
 
     trigger: str
@@ -29,6 +31,8 @@ class ScheduleFact:
     resets: int = 0
     runs: tuple[tuple[float, str], ...] = ()
     waiting: tuple[float, ...] = ()
+    next: float | None = None
+    last: float | None = None
 
     def encode(self) -> str:
         """Return the text that the journal keeps."""
@@ -39,7 +43,7 @@ class ScheduleFact:
         """Return the fact of a text. Earlier versions have written less. None if it is not a fact of a schedule."""
         try:
             fact: Any = json.loads(text)
-            anchor = fact["anchor"]
+            anchor, following, last = fact["anchor"], fact.get("next"), fact.get("last")
             return cls(
                 trigger=str(fact["trigger"]),
                 dealt=float(fact["dealt"]),
@@ -47,6 +51,8 @@ class ScheduleFact:
                 resets=int(fact.get("resets", 0)),
                 runs=tuple((float(due), str(key)) for due, key in fact.get("runs", ())),
                 waiting=tuple(float(due) for due in fact.get("waiting", ())),
+                next=None if following is None else float(following),
+                last=None if last is None else float(last),
             )
         except (ValueError, TypeError, KeyError, AttributeError):
             return None

@@ -60,9 +60,10 @@ class ScheduleState:
     Attributes:
         name: The name of the schedule.
         trigger: When its runs are due, in words.
-        next_at: The next due time (UTC), or the time at which a run with jitter begins. None if there is none, or if
-            the executor does not run.
-        last_at: The last due time for which an event was appended (UTC). None if there was none.
+        next_at: The next due time (UTC), or the time at which a run with jitter begins. None if there is none, if the
+            executor does not run, or if a function was not asked yet. With a journal, what was missed may be due first.
+        last_at: The last due time for which an event was appended (UTC), with a journal also by an earlier process.
+            None if there was none.
         runs: How many events it has appended.
         missed: How many due times have passed without an event: nothing ran, others came at once, or the run would
             have been too late. Of a crontab or a function, at most 100,000 are counted at one time.

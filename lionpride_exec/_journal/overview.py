@@ -95,12 +95,15 @@ class StoredSchedule:
     Attributes:
         name: Its name.
         trigger: When its runs are due, in words. "" if that cannot be read.
-        at: The due time that was dealt with last, seconds since 1970. None if it cannot be read.
+        at: The last due time for which an event was appended, seconds since 1970. None if there was none, or it cannot
+            be read.
+        next_at: The time at which it goes on, if its process runs. None if there is none, or it cannot be read.
     """
 
     name: str
     trigger: str
     at: float | None
+    next_at: float | None
 
 
 @attrs.frozen
@@ -186,7 +189,8 @@ class Overview:
 
 class _Fact(msgspec.Struct):
     trigger: str
-    dealt: float | None
+    next: float | None = None
+    last: float | None = None
 
 
 class _Run(msgspec.Struct):
@@ -256,8 +260,8 @@ def _schedules(connection: sqlite3.Connection) -> tuple[StoredSchedule, ...]:
         try:
             fact = _facts.decode(text)
         except UNREADABLE:
-            fact = _Fact("", None)
-        found.append(StoredSchedule(name, fact.trigger, fact.dealt))
+            fact = _Fact("")
+        found.append(StoredSchedule(name, fact.trigger, fact.last, fact.next))
     return tuple(found)
 
 

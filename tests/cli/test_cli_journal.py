@@ -103,23 +103,26 @@ def test_inspect_as_json(call):
 
 
 def test_inspect_shows_schedules(call):
-    """When they are due, and the last due time that was dealt with; also of a fact that cannot be read."""
+    """When they are due, next, and last, if ever; also of a fact that cannot be read."""
     with closing(sqlite3.connect("run.db")) as connection:
-        fact = json.dumps({"trigger": "cron '0 2 * * *' UTC", "dealt": 1.7e9, "anchor": None})
-        rows = [("schedule:nightly", fact), ("schedule:torn", "{")]
+        fact = {"trigger": "cron '0 2 * * *' UTC", "dealt": 1.7e9, "anchor": None, "next": 1.7e9 + 60, "last": None}
+        rows = [("schedule:new", json.dumps(fact)), ("schedule:nightly", json.dumps(fact | {"last": 1.7e9}))]
+        rows.append(("schedule:torn", "{"))
         connection.executemany("INSERT INTO meta (name, value) VALUES (?, ?)", rows)
         connection.commit()
     lines = [" ".join(line.split()) for line in call("inspect", "run.db")[1].splitlines()]
-    assert lines[lines.index("Schedules") + 1 :][:3] == [
-        "name due last",
-        "nightly cron '0 2 * * *' UTC 2023-11-14T22:13:20.000Z",
-        "torn ? ?",
+    assert lines[lines.index("Schedules") + 1 :][:4] == [
+        "name due next last",
+        "new cron '0 2 * * *' UTC 2023-11-14T22:14:20.000Z never",
+        "nightly cron '0 2 * * *' UTC 2023-11-14T22:14:20.000Z 2023-11-14T22:13:20.000Z",
+        "torn ? ? ?",
     ]
     (seen,) = values(call("inspect", "run.db", "--json")[1])
-    assert seen["schedules"][0] == {
+    assert seen["schedules"][1] == {
         "name": "nightly",
         "trigger": "cron '0 2 * * *' UTC",
         "at": "2023-11-14T22:13:20.000Z",
+        "next_at": "2023-11-14T22:14:20.000Z",
     }
 
 

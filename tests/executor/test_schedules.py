@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import anyio
 import pytest
 from anyio import current_time
+from commands import run_command
 from support import ASYNCIO_ONLY, CONFIG, Job, JobExecutor, make_executor
 
 from lionpride_exec import (
@@ -36,6 +37,7 @@ pytestmark = pytest.mark.anyio
 BERLIN = ZoneInfo("Europe/Berlin")
 START = datetime(2026, 6, 1, 12, tzinfo=UTC)
 HOUR = 3600.0
+HOURLY = timedelta(hours=1)
 
 
 class Tick(Event, tag="test.tick"):
@@ -654,6 +656,48 @@ async def test_every_has_its_next_time():
         await anyio.sleep(1)
         assert schedule.state.next_at == START + timedelta(seconds=60)
         assert repr(schedule) == "Schedule('Tick', every 60 s)"
+
+
+@pytest.mark.parametrize("how", [{"every": 3600}, {"cron": "0 * * * *"}, {"trigger": lambda after: after + HOURLY}])
+@pytest.mark.parametrize("has_journal", [True, False])
+@pytest.mark.start(START)
+async def test_the_next_time_is_known_at_once(tmp_path, how, has_journal):
+    """In a running executor. A function of the user is asked by the task of the schedule only."""
+    executor = Executor.of(Tick, journal=Journal(tmp_path / "run.db") if has_journal else None)
+    early = executor.schedule(Tick, name="early", **how)
+    assert early.state.next_at is None
+    async with executor:
+        schedule = executor.schedule(Tick, **how)
+        assert schedule.state.next_at == (None if "trigger" in how else START + HOURLY)
+        await anyio.sleep(1)
+        assert schedule.state.next_at == early.state.next_at == START + HOURLY
+        assert schedule.state.last_at is None
+    assert schedule.state.next_at is None
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_inspect_tells_the_next_and_the_last_time(tmp_path, backend, capsys):
+    """As the journal knows them: never before the first run. The next process knows the last time too."""
+    path = tmp_path / "run.db"
+
+    async def main(hours):
+        async with Executor.of(Tick, journal=Journal(path)) as executor:
+            schedule = executor.schedule(Tick, every=HOUR)
+            await anyio.sleep(1)
+            last_at = schedule.state.last_at
+            await anyio.sleep(hours * HOUR)
+        return last_at
+
+    def times():
+        assert run_command(["inspect", str(path), "--json"]) in (0, None)
+        (seen,) = json.loads(capsys.readouterr().out)["schedules"]
+        return seen["at"], seen["next_at"]
+
+    assert run(main, 0.5, backend=backend, start=START) is None
+    assert times() == (None, "2026-06-01T13:00:00.000Z")
+    assert run(main, 2, backend=backend, start=START + HOURLY / 2) is None
+    assert times() == ("2026-06-01T14:00:00.000Z", "2026-06-01T15:00:00.000Z")
+    assert run(main, 0, backend=backend, start=START + 2.6 * HOURLY) == START + 2 * HOURLY
 
 
 @ASYNCIO_ONLY

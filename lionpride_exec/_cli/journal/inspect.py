@@ -124,8 +124,11 @@ def _running(overview: Overview) -> Table:
 def _schedules(overview: Overview) -> Table:
     return Table(
         "Schedules",
-        ("name", "due", "last"),
-        [(one.name, one.trigger or "?", iso(one.at) or "?") for one in overview.schedules],
+        ("name", "due", "next", "last"),
+        [
+            (one.name, one.trigger or "?", iso(one.next_at) or "?", iso(one.at) or ("never" if one.trigger else "?"))
+            for one in overview.schedules
+        ],
     )
 
 

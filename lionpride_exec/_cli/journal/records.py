@@ -49,6 +49,6 @@ def overview_record(journal: str, overview: Overview) -> dict[str, Any]:
 
 
 def _serialize(_instance: object, attribute: attrs.Attribute[Any] | None, value: Any) -> Any:
-    if attribute is not None and attribute.name in {"at", "since"}:
+    if attribute is not None and attribute.name in {"at", "next_at", "since"}:
         return iso(value)
     return id_text(value) if isinstance(value, bytes) else value
