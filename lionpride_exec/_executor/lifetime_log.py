@@ -8,10 +8,12 @@ its ``async with`` block, both belong to one lifetime, and the log has one line 
 from __future__ import annotations
 
 import logging
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from lionpride_exec._base.backend import backend_name, current_time
 from lionpride_exec._base.json_text import shown
+from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._base.wording import counted, shown_seconds
 from lionpride_exec._events.log_fields import log_fields
 from lionpride_exec._status import PENDING, TERMINAL, EventStatus
@@ -68,7 +70,7 @@ class LifetimeLog:
         limits = [] if processor is None else [limit.name or repr(limit) for limit in processor.router.limits]
         restored, pending = self._restored(), len(self._index.by_status[PENDING])
         logger.info(
-            "%s started on %s: %s, %s pending, %s restored%s", self._coordination.name, backend,
+            "executor %s started on %s: %s, %s pending, %s restored%s", self._coordination.name, backend,
             counted(slots, "slot"), pending, restored, "".join(f", {limit}" for limit in limits),
             extra=self._fields() | {
                 "lionpride.backend": backend, "lionpride.slots": slots, "lionpride.limits": limits,
@@ -92,7 +94,7 @@ class LifetimeLog:
         pending = len(self._index.by_status[PENDING])
         told = ", ".join(f"{number:,} {status}" for status, number in counts.items()) or "nothing ended"
         logger.info(
-            "%s %s after %s: %s, %s pending", self._coordination.name,
+            "executor %s %s after %s: %s, %s pending", self._coordination.name,
             "stopped" if error is None else "was left early", shown_seconds(seconds), told, pending,
             extra=self._fields(error) | {"lionpride.seconds": seconds, "lionpride.pending": pending}
             | {f"lionpride.{status}": number for status, number in counts.items()},
@@ -100,29 +102,34 @@ class LifetimeLog:
 
     def crashed(self, error: BaseException) -> None:
         """Tell that the background task of an executor has crashed. The next call of the executor raises the error."""
-        logger.error("%s crashed", self._coordination.name, exc_info=error, extra=self._fields(error))
+        logger.error("executor %s crashed", self._coordination.name, exc_info=error, extra=self._fields(error))
 
     def paused(self) -> None:
         """Tell that no more events start."""
-        logger.info("%s paused", self._coordination.name, extra=self._fields())
+        logger.info("executor %s paused", self._coordination.name, extra=self._fields())
 
     def resumed(self) -> None:
         """Tell that events start again."""
-        logger.info("%s resumed", self._coordination.name, extra=self._fields())
+        logger.info("executor %s resumed", self._coordination.name, extra=self._fields())
 
-    def key_paused(self, key: Hashable, limit: Limit | str | None) -> None:
-        """Tell that a key, or a limit without keys, is paused."""
-        logger.info("%s paused for a key", self._coordination.name, extra=self._of_key(key, limit))
+    def key_paused(self, key: Hashable, limit: Limit | str | None, until: float, reason: str) -> None:
+        """Tell that a key, or a limit without keys, is paused until a time, in seconds since 1970, and why."""
+        ends = "until resume" if until == inf else f"for {shown_seconds(max(until - wall_clock.seconds(), 0.0))}"
+        logger.info(
+            "executor %s paused %s %s: %s", self._coordination.name, _named(key, limit), ends, reason,
+            extra=self._of_key(key, limit),
+        )  # fmt: skip
 
     def key_resumed(self, key: Hashable, limit: Limit | str | None) -> None:
         """Tell that the pause of a key, or of a limit without keys, was ended."""
-        logger.info("%s resumed for a key", self._coordination.name, extra=self._of_key(key, limit))
+        told, extra = _named(key, limit), self._of_key(key, limit)
+        logger.info("executor %s resumed %s", self._coordination.name, told, extra=extra)
 
     def resized(self, changes: Mapping[str, int]) -> None:
         """Tell which numbers of the processor have changed."""
         told = ", ".join(f"{name}={number}" for name, number in changes.items())
         logger.info(
-            "%s resized: %s", self._coordination.name, told,
+            "executor %s resized: %s", self._coordination.name, told,
             extra=self._fields() | {f"lionpride.{name}": number for name, number in changes.items()},
         )  # fmt: skip
 
@@ -140,3 +147,11 @@ class LifetimeLog:
         while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:  # a task group has made it
             error = error.exceptions[0]
         return log_fields(self._coordination.name, None, error)
+
+
+def _named(key: Hashable, limit: Limit | str | None) -> str:
+    """Return the words for a key, a limit, or a key of a limit."""
+    name = "" if limit is None else f"limit {limit if isinstance(limit, str) else limit.name or repr(limit)}"
+    if key is None:
+        return name
+    return f"key {shown(key)} of {name}" if name else f"key {shown(key)}"

@@ -79,7 +79,7 @@ class Steering:
             for place in places:
                 self._close(processor, place, pause)
             processor._dispatcher.look_again()
-        self._parts.log.key_paused(key, limit)
+        self._parts.log.key_paused(key, limit, *pause)
 
     def resume(self, key: Hashable, limit: Limit | str | None) -> None:
         """End the pause of a key or a limit; see ``Executor.resume()``."""

@@ -218,6 +218,6 @@ class Surveyor(Generic[T]):
             self._steps = None
         except Exception:  # a function of the user, such as the amount of a limit, or __repr__()
             self._steps = None
-            logger.exception("what the events of %s wait for cannot be told", self._coordination.name)
+            logger.exception("what the events of executor %s wait for cannot be told", self._coordination.name)
         self._spent += perf_counter() - began
         return self._steps is not None

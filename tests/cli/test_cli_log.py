@@ -31,7 +31,7 @@ def test_as_json(capsys):
     """Each line is an object. The fields are those of `extra`."""
     found = [json.loads(line) for line in log_of(capsys, log_level="debug", log_json=True)]
     started, *ends, stopped = found
-    assert started["message"].startswith("fetch started on asyncio: 100 slots")
+    assert started["message"].startswith("executor fetch started on asyncio: 100 slots")
     assert sorted((line["level"], line["lionpride.event.status"]) for line in ends) == [
         ("debug", "completed"),
         ("warning", "failed"),
@@ -48,7 +48,7 @@ def test_as_json(capsys):
 def test_as_text(capsys):
     """For people: time, level, logger, message, fields. Below `info`, nothing is told of lines that completed."""
     started, failed, stopped = log_of(capsys, log_level="info")
-    assert " INFO    lionpride_exec: fetch started on asyncio" in started
+    assert " INFO    lionpride_exec: executor fetch started on asyncio" in started
     assert re.search(r" WARNING lionpride_exec: fetch [0-9a-f-]{36} failed lionpride\.executor=fetch ", failed)
     assert failed.endswith("error.type=LookupError")
     assert "stopped after" in stopped

@@ -49,7 +49,7 @@ async def test_an_executor_starts_and_stops(caplog, anyio_backend_name):
         assert executor.failed_events
     (started, started_fields), (stopped, stopped_fields) = at(caplog, logging.INFO)
     backend = anyio_backend_name
-    assert started == f"pages started on {backend}: 3 slots, 0 pending, 0 restored, two"
+    assert started == f"executor pages started on {backend}: 3 slots, 0 pending, 0 restored, two"
     assert started_fields == {
         "lionpride.executor": "pages",
         "lionpride.backend": backend,
@@ -58,7 +58,7 @@ async def test_an_executor_starts_and_stops(caplog, anyio_backend_name):
         "lionpride.restored": 0,
         "lionpride.pending": 0,
     }
-    assert stopped == "pages stopped after 4 s: 1 completed, 1 failed, 0 pending"
+    assert stopped == "executor pages stopped after 4 s: 1 completed, 1 failed, 0 pending"
     assert stopped_fields == {
         "lionpride.executor": "pages",
         "lionpride.seconds": 4.0,
@@ -89,8 +89,8 @@ async def test_a_second_lifetime_counts_its_own_events(caplog):
         await executor.stop()
     stopped = [message for message, _ in at(caplog, logging.INFO) if "stopped" in message]
     assert stopped == [
-        "Job stopped after 0 s: 1 completed, 0 pending",
-        "Job stopped after 0 s: 2 completed, 0 pending",
+        "executor Job stopped after 0 s: 1 completed, 0 pending",
+        "executor Job stopped after 0 s: 2 completed, 0 pending",
     ]
 
 
@@ -102,7 +102,7 @@ async def test_an_executor_that_is_left_early(caplog):
             await executor.append(Job())
             raise LookupError("broken")
     message, fields = at(caplog, logging.INFO)[-1]
-    assert message == "Job was left early after 0 s: nothing ended, 1 pending"
+    assert message == "executor Job was left early after 0 s: nothing ended, 1 pending"
     assert fields["error.type"] == "LookupError"
 
 
@@ -127,19 +127,24 @@ async def test_steering(caplog):
         caplog.clear()
         for _ in range(2):
             executor.pause()
-        executor.pause(key="ada", seconds=60)
+        executor.pause(key="ada", seconds=60, reason="her disk is full")
         executor.resume(key="ada")
+        executor.pause(key=7, limit="names")
         for _ in range(2):
             executor.resume()
         executor.resize(concurrency_limit=7)
         found = at(caplog, logging.INFO)
     shared = {"lionpride.executor": "pages"}
     assert found == [
-        ("pages paused", shared),
-        ("pages paused for a key", shared | {"lionpride.key": "ada"}),
-        ("pages resumed for a key", shared | {"lionpride.key": "ada"}),
-        ("pages resumed", shared),
-        ("pages resized: concurrency_limit=7", shared | {"lionpride.concurrency_limit": 7}),
+        ("executor pages paused", shared),
+        ("executor pages paused key 'ada' for 60 s: her disk is full", shared | {"lionpride.key": "ada"}),
+        ("executor pages resumed key 'ada'", shared | {"lionpride.key": "ada"}),
+        (
+            "executor pages paused key 7 of limit names until resume: by pause()",
+            shared | {"lionpride.key": "7", "lionpride.limit": "names"},
+        ),
+        ("executor pages resumed", shared),
+        ("executor pages resized: concurrency_limit=7", shared | {"lionpride.concurrency_limit": 7}),
     ]
 
 
@@ -181,7 +186,7 @@ async def test_an_executor_crashes(caplog):
     await executor.append(Job())
     await wait_all_tasks_blocked()
     ((message, fields),) = at(caplog, logging.ERROR)
-    assert message == "Crashing crashed"
+    assert message == "executor Crashing crashed"
     assert fields == {"lionpride.executor": "Crashing", "error.type": f"{__name__}.Odd"}
     assert "Odd: broken" in caplog.text
     with pytest.raises(BaseExceptionGroup):
