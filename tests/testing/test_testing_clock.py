@@ -6,6 +6,7 @@
 import asyncio
 import gc
 import random
+import re
 import signal
 import sys
 import threading
@@ -23,6 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import ASYNCIO_ONLY
 
+from lionpride_exec import Call, Event, Executor, current_executor
 from lionpride_exec.testing import BACKENDS, Deadlock, backend_options, run
 
 pytestmark = pytest.mark.anyio
@@ -489,6 +491,41 @@ def test_a_deadlock_is_an_error(backend):
     assert "the main task: wait_for_nobody() at " in str(caught.value)
     assert "the other one: wait_for_nobody() at " in str(caught.value)
     assert ended == ["other"]
+
+
+class Parent(Event):
+    """Needs a second slot for its child."""
+
+    number: int
+
+    async def _invoke(self):
+        return await current_executor().invoke(Call.of(wait_for_nobody))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_deadlock_of_events(backend):
+    """The error names each event that runs, the line of the program, and the call of the package in it."""
+
+    async def main():
+        async with Executor.of(Event, concurrency_limit=2) as executor:
+            await executor.extend([Parent(number=number) for number in range(3)])
+
+    async def wait():
+        async with Executor.of(wait_for_nobody) as executor:
+            event = await executor.append(Call.of(wait_for_nobody))
+            await event.wait()
+
+    with pytest.raises(Deadlock) as caught:
+        run(main, backend=backend)
+    told = str(caught.value).splitlines()
+    workers = [line for line in told if "worker, Parent(" in line]
+    assert [f"number={number}" in line for number, line in enumerate(workers)] == [True, True]
+    line = re.compile(r"\): Parent\._invoke\(\) at .*test_testing_clock\.py:\d+, in invoke\(\)$")
+    assert all(map(line.search, workers))
+    assert re.search(r"main\(\) at .*test_testing_clock\.py:\d+, in join\(\)$", told[-1])
+    with pytest.raises(Deadlock, match=r"wait\(\) at .*, in wait\(\)") as caught:
+        run(wait, backend=backend)
+    assert re.search(r"worker, Call\(.*\): wait_for_nobody\(\) at .*test_testing_clock", str(caught.value))
 
 
 @pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "trio"])

@@ -15,6 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from anyio import CancelScope
 
+from lionpride_exec._base.json_text import shown
+from lionpride_exec._events.event import Event
+from lionpride_exec._executor.executor import Executor
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
     from types import FrameType
@@ -27,6 +31,9 @@ MAX_NAMED = 20
 # A task waits in its innermost frame that is not in one of these.
 LIBRARIES = frozenset({"anyio", "asyncio", "trio", "uvloop", "outcome"})
 
+# A call of these says less than the line of the user that has made it.
+OURS = frozenset({"lionpride_exec", "contextlib"})
+
 # What stands between a coroutine and the one that it runs. The first thing that these refer to is the one that is run.
 _STEPS = frozenset({"async_generator_asend", "async_generator_athrow", "coroutine_wrapper"})
 
@@ -35,7 +42,8 @@ class Deadlock(RuntimeError):
     """
     Nothing in the run can ever go on: all tasks are blocked, and no timer, thread, file or signal will wake one.
 
-    The message names the tasks and where each of them waits. The run has been cancelled.
+    The message names the tasks, the events that they run, and where each of them waits: the line of the program, and
+    the call of this package in it. The run has been cancelled.
     """
 
 
@@ -96,7 +104,7 @@ class Watch:
             Whether the run was cancelled now. False if it was cancelled before, and its clean-up is stuck too.
         """
         if self.error is None:
-            waiting = [f"  {_short(name)}: {where(coroutine)}" for name, coroutine in tasks]
+            waiting = [f"  {_named(name, coroutine)}: {where(coroutine)}" for name, coroutine in tasks]
             more = [f"  and {len(waiting) - MAX_NAMED} more"] if len(waiting) > MAX_NAMED else []
             lines = ["all tasks are blocked, and nothing will ever wake one:", *sorted(waiting)[:MAX_NAMED], *more]
             self.error = Deadlock("\n".join(lines))
@@ -108,16 +116,46 @@ class Watch:
 
 
 def where(coroutine: Any) -> str:
-    """Return where a coroutine waits: its innermost frame outside the libraries of the event loop."""
-    found: FrameType | None = None
+    """
+    Return where a coroutine waits: its innermost frame outside the libraries of the event loop.
+
+    A frame of the user is better than one of this package: it says which call waits.
+    """
+    frames = frames_of(coroutine)
+    if not frames:
+        return "has not begun, or is about to end"
+    others = [place for place, frame in enumerate(frames) if _package(frame) not in LIBRARIES]
+    own = [place for place in others if _package(frames[place]) not in OURS]
+    place = own[-1] if own else others[-1] if others else 0
+    code, line = frames[place].f_code, frames[place].f_lineno
+    return f"{code.co_qualname}() at {code.co_filename}:{line}{_call_of_ours(frames[place + 1 :]) if own else ''}"
+
+
+def event_of(coroutine: Any) -> Event[Any] | None:
+    """Return the event that a coroutine runs. None if it runs none."""
+    for frame in frames_of(coroutine):
+        if isinstance(event := frame.f_locals.get("self"), Event):
+            return event
+    return None
+
+
+def _call_of_ours(frames: Iterable[FrameType]) -> str:
+    """Return the words for the method of an executor or an event in which code of the user waits. "" if it is none."""
+    for frame in frames:
+        if isinstance(frame.f_locals.get("self"), Event | Executor) and not frame.f_code.co_name.startswith("_"):
+            return f", in {frame.f_code.co_name}()"
+    return ""
+
+
+def frames_of(coroutine: Any) -> list[FrameType]:
+    """Return the frames of a coroutine and of what it waits for, the outermost first."""
+    frames: list[FrameType] = []
     while coroutine is not None:
         frame = frame_of(coroutine)
-        if frame is not None and (found is None or _package(frame) not in LIBRARIES):
-            found = frame
+        if frame is not None:
+            frames.append(frame)
         coroutine = next_of(coroutine)
-    if found is None:
-        return "has not begun, or is about to end"
-    return f"{found.f_code.co_qualname}() at {found.f_code.co_filename}:{found.f_lineno}"
+    return frames
 
 
 def frame_of(coroutine: Any) -> FrameType | None:
@@ -142,8 +180,12 @@ def next_of(coroutine: Any) -> Any:
     return None
 
 
-def _short(name: str) -> str:
-    return "the main task" if name.endswith("Watch.guard") else name
+def _named(name: str, coroutine: Any) -> str:
+    """Return the name of a task, with the event that it runs."""
+    if name.endswith("Watch.guard"):
+        return "the main task"
+    event = event_of(coroutine)
+    return name if event is None else f"{name}, {shown(event)}"
 
 
 def _package(frame: FrameType) -> str:
