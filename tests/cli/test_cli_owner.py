@@ -418,7 +418,7 @@ def test_nobody_runs_the_journal(call, argv):
         )  # fmt: skip
         assert call("retry", "run.db", "2") in [
             (0, ["1 event is pending again"], ""),
-            (1, ["0 events are pending again"], ""),
+            (1, ["0 events are pending again"], "lionpride-exec: event 2 has not ended\n"),
         ]
     assert last_command() is None
 
