@@ -12,7 +12,7 @@ from lionpride_exec._base.backend import current_time
 from lionpride_exec._base.coordination import PAUSED
 from lionpride_exec._scheduling.forecast import Forecast, forecast, forecast_in_steps, is_blocked, is_delayed
 from lionpride_exec._status import TERMINAL, EventStatus
-from lionpride_exec._tracking.progress import RUNS_SEEN, USUAL_SHARE, Look, Pace, Progress
+from lionpride_exec._tracking.progress import GROWING_SPAN, RUNS_SEEN, USUAL_SHARE, Look, Pace, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -60,6 +60,8 @@ class ProgressReport:
         self._index = index
         self._retention = retention
         self._pace = Pace()
+        self._from_events = 0  # how many events running events had appended at the last look
+        self._grown_at = -inf  # the first look at which there were so many
 
     def outlook(self, processor: Processor | None, to_come: float) -> Generator[None, None, Outlook | None]:
         """
@@ -108,8 +110,19 @@ class ProgressReport:
             rate=rate,
             seconds_left=left if is_known else None,
             is_total_known=is_known,
+            is_growing=self._is_growing() and bool(pending or processing) and not to_come,
             **({} if processor is None else _troubles(processor)),
         )
+
+    def _is_growing(self) -> bool:
+        """Return whether running events have appended others of late, so that more are likely to come."""
+        try:
+            now = current_time()
+        except RuntimeError:
+            return False
+        if self._index.from_events != self._from_events:
+            self._from_events, self._grown_at = self._index.from_events, now
+        return 0 <= now - self._grown_at <= max(GROWING_SPAN, RUNS_SEEN * (self._pace.each or 0.0))
 
     def ended_here(self) -> dict[EventStatus, int]:
         """Return how many events have ended in this executor, by status, without those of earlier processes."""

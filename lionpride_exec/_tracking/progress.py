@@ -52,6 +52,9 @@ LEAST_ROUNDED = 10.0
 # Of the reason of a pause, so many characters are shown.
 LONGEST_REASON = 200
 
+# If running events have appended others in so many seconds, or in twice the length of a run, more are likely to come.
+GROWING_SPAN = 10.0
+
 # The pace is used once the ends have been watched for this many times the length of a run.
 RUNS_SEEN = 2
 
@@ -75,6 +78,9 @@ class Progress:
             run, or if ``is_total_known`` is False.
         is_total_known: False while a ``map()`` takes items from a source of unknown length. There may be more events
             than ``total`` then.
+        is_growing: Whether running events have appended others of late, as those of a crawl do. More are likely to come
+            then, so ``total`` and ``seconds_left`` are at least so much. The line says ``at least``. False if the
+            program has said how many will come.
         retries: The number of failed runs that were followed by another run.
         rate_limited: The number of runs that have ended with ``RateLimited``.
         paused_keys: How many keys are closed, by ``RateLimited`` or ``pause(key=...)``. A key of several limits counts
@@ -91,6 +97,7 @@ class Progress:
     rate: float | None
     seconds_left: float | None
     is_total_known: bool = True
+    is_growing: bool = False
     retries: int = 0
     rate_limited: int = 0
     paused_keys: int = 0
@@ -133,7 +140,12 @@ def count_parts(progress: Progress) -> list[Part]:
 def pace_parts(progress: Progress) -> list[Part]:
     """Return the parts of a line about the rate and the time left, as far as they are known."""
     parts = [] if progress.rate is None else [Part(shown_rate(progress.rate), 5)]
-    return [*parts, Part(f"{shown_clock(progress.seconds_left)} left")] if progress.seconds_left else parts
+    return [*parts, left_part(progress, progress.seconds_left)] if progress.seconds_left else parts
+
+
+def left_part(progress: Progress, seconds: float) -> Part:
+    """Return the part of a line about the time left."""
+    return Part(f"{'at least ' if progress.is_growing else ''}{shown_clock(seconds)} left")
 
 
 def trouble_parts(progress: Progress) -> list[Part]:

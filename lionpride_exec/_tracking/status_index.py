@@ -14,6 +14,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
+from lionpride_exec._events.running_event import runs_here
 from lionpride_exec._model.progression import Progression
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import ConfigurationError
@@ -46,13 +47,24 @@ class StatusIndex:
         when_unlocked: Called each time a lock of a progression has become free.
     """
 
-    __slots__ = ("_coordination", "_filed", "_numbers", "by_status", "failures", "items", "states", "when_unlocked")
+    __slots__ = (
+        "_coordination",
+        "_filed",
+        "_numbers",
+        "by_status",
+        "failures",
+        "from_events",
+        "items",
+        "states",
+        "when_unlocked",
+    )
 
     def __init__(self, states: Flow[Event, Progression], coordination: Coordination) -> None:
         self.states: Flow[Event, Progression] = states
         self.items: Pile[Event] = states.items
         self.by_status = {status: Progression(name=status.value) for status in EventStatus}
         self.failures = UnseenFailures(coordination.name)
+        self.from_events: int = 0  # how many events were added by running events
         self.when_unlocked: Callable[[], None] | None = None
         self._coordination = coordination
         # A look at the flow's progressions without a call of Python, since each event comes to add().
@@ -129,6 +141,8 @@ class StatusIndex:
             self.progression(status)  # raises, unless the user has another pile of progressions by now
         self.items.add(event)
         progression.append(event.id)
+        if runs_here.get():
+            self.from_events += 1
 
     def remove(self, event: Event) -> None:
         """Remove an event from the items and from all progressions."""

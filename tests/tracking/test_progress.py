@@ -5,7 +5,7 @@ import pytest
 from leftovers import sizes
 from support import Job, make_executor
 
-from lionpride_exec import EventStatus, Executor, Progress
+from lionpride_exec import Call, Event, EventStatus, Executor, Progress, current_executor
 from lionpride_exec.testing import BACKENDS, backend_options
 
 pytestmark = pytest.mark.anyio
@@ -225,3 +225,49 @@ async def test_what_had_ended_before_does_not_count_for_the_rate():
         assert progress.done == 320
         assert progress.rate == pytest.approx(2, rel=0.1)
         assert progress.seconds_left == pytest.approx(40, rel=0.1)
+
+
+class Page(Event):
+    """Finds two further pages at its end."""
+
+    level: int
+
+    async def _invoke(self):
+        await anyio.sleep(2)
+        if self.level:
+            await current_executor().extend([Page(level=self.level - 1) for _ in range(2)])
+
+
+async def test_the_time_left_of_a_crawl_is_a_lower_bound():
+    """While running events append others. Not before, and not once none has appended any for some time."""
+    executor = Executor.of(Event, concurrency_limit=2)
+    lines = []
+    async with executor:
+        await executor.append(Page(level=3))
+        for _ in range(20):
+            await anyio.sleep(1)
+            progress = executor.progress()
+            lines.append(str(progress))
+            assert progress.is_total_known
+            assert not executor.progress(to_come=5).is_growing
+        assert executor.status_counts()["completed"] == 15
+        await executor.extend([Call.of(anyio.sleep, 30) for _ in range(8)])
+        await anyio.sleep(50)
+        later = executor.progress()
+    assert "left" not in lines[0]
+    assert all(" at least 0:" in line for line in lines if line.endswith(" left"))
+    assert sum("at least" in line for line in lines) > 10
+    assert not executor.progress().is_growing
+    assert not later.is_growing
+    assert "at least" not in str(later)
+    assert later.seconds_left
+
+
+async def test_what_the_program_appends_is_no_growth():
+    """Nor what a schedule or a map appends."""
+    executor = make_executor()
+    async with executor:
+        executor.progress()
+        await executor.extend([Job(seconds=5) for _ in range(9)])
+        await anyio.sleep(7)
+        assert not executor.progress().is_growing

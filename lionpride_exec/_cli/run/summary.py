@@ -156,9 +156,11 @@ class Tally:
         ]
 
     def _time_left(self, progress: Progress | None) -> list[Part]:
-        seconds = None if progress is None else progress.seconds_left
-        is_told = seconds is not None and self.expected is not None and self.done
-        return [Part(f"{shown_clock(seconds or 0)} left")] if is_told else []
+        from lionpride_exec._tracking.progress import left_part  # noqa: PLC0415  imported by the look
+
+        if progress is None or progress.seconds_left is None or self.expected is None or not self.done:
+            return []
+        return [left_part(progress, progress.seconds_left)]
 
     def summary(self) -> str:
         """Return how the run ended, as one line."""
