@@ -12,13 +12,14 @@ Each call has its own outcome, also if others of its chunk are cancelled, kill t
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import anyio
 from anyio import to_process
 from anyio.lowlevel import checkpoint
 
-from lionpride_exec._base.backend import spawn
+from lionpride_exec._base.backend import running_loop, spawn
 from lionpride_exec._base.outside_work import outside_work
 from lionpride_exec.errors import ConfigurationError, ExecutionError
 
@@ -101,11 +102,31 @@ def is_ready() -> None:
     """Do nothing, in a process that has just started."""
 
 
+def _check_no_interpreters() -> None:
+    """
+    Check that a process can be started.
+
+    uvloop starts one by ``fork()``, and CPython crashes in a fork of a program that has interpreters:
+    https://github.com/python/cpython/issues/139759. AnyIO keeps its interpreters for the next call.
+
+    Raises:
+        ConfigurationError: The loop is one of uvloop, and there are interpreters.
+    """
+    interpreters, uvloop = sys.modules.get("concurrent.interpreters"), sys.modules.get("uvloop")
+    if interpreters is None or uvloop is None or not isinstance(running_loop(), uvloop.Loop):
+        return
+    if len(interpreters.list_all()) > 1:
+        raise ConfigurationError(
+            "uvloop cannot start a process in a program that has called functions in interpreters: the process would "
+            "crash (CPython issue 139759). Use asyncio or trio, or processes only"
+        )
+
+
 def _not_made(error: Exception) -> ExecutionError:
     """Return the error of a call for which there was no process."""
     reason: BaseException = error.__cause__ or error
     text = f"no process could make the call: {type(reason).__name__}: {reason}"
-    if isinstance(reason, ConfigurationError):  # the main module started an executor while it was imported
+    if isinstance(reason, ConfigurationError):  # as if the main module started an executor while it was imported
         return ExecutionError(text, cause=error, retryable=False)
     if isinstance(error, anyio.BrokenWorkerProcess) and error.__cause__ is not None:
         text += ' (each process imports the main module, so a script needs if __name__ == "__main__":)'
@@ -186,6 +207,7 @@ class ProcessChunk:
         owner = self._owner
         if owner.working < owner.ready:
             return
+        _check_no_interpreters()
         with anyio.CancelScope(shield=True):
             await to_process.run_sync(is_ready, limiter=owner.limiter)
         owner.ready += 1

@@ -1,9 +1,11 @@
 """Plain functions in processes: what is sent together, what dies, and what a cancellation does."""
 
 import os
+import sys
 import time
 from collections import Counter
 from functools import partial
+from types import SimpleNamespace
 
 import anyio
 import pytest
@@ -325,3 +327,18 @@ async def test_calls_in_processes_with_a_journal(tmp_path):
         await executor.join()
         assert counts(executor) == {"completed": 1}
     assert (work / "a.began").read_text().count("\n") == 2
+
+
+async def test_uvloop_starts_no_process_beside_interpreters(monkeypatch, request):
+    """The process would crash in CPython 3.14 and 3.15. The event fails with the remedy, and has no other attempt."""
+    interpreters = SimpleNamespace(list_all=lambda: ["main", "another"])
+    monkeypatch.setitem(sys.modules, "concurrent.interpreters", interpreters)
+    async with in_processes(double, retry=Retry(3)) as executor:
+        event = await executor.append(Call.of(double, 2))
+        await event.wait()
+    if "uvloop" in request.node.callspec.id:
+        assert event.status is EventStatus.FAILED
+        assert "uvloop cannot start a process in a program that has called" in str(event.execution.error)
+        assert event.execution.attempts == ()
+    else:
+        assert event.result() == 4
