@@ -41,6 +41,7 @@ async def told_state(executor: Facade, limits: int) -> dict[str, Any]:
         "progress": str(progress),
         "rate": progress.rate,
         "seconds_left": progress.seconds_left,
+        "is_growing": progress.is_growing,
         "slots": statistics.concurrency_limit,
         "slots_used": statistics.running,
         "waits": {str(reason): number for reason, number in statistics.waits.items()},

@@ -148,6 +148,7 @@ class JournalSource:
             progress=progress_in_words(look.counts) if told is None else told.progress,
             rate=sum(sum(each.values()) for _, each in ended) / RATE_SECONDS if told is None else told.rate,
             seconds_left=None if told is None else told.seconds_left,
+            is_growing=told is not None and told.is_growing,
             slots=0 if told is None else told.slots,
             slots_used=look.counts[EventStatus.PROCESSING] if told is None else told.slots_used,
             waits=None if told is None else dict(sorted(told.waits.items(), key=lambda item: -item[1])),

@@ -108,6 +108,7 @@ class LiveSource:
             progress=str(progress),
             rate=progress.rate,
             seconds_left=progress.seconds_left,
+            is_growing=progress.is_growing,
             slots=state.concurrency_limit,
             slots_used=state.running,
             waits={str(reason): n for reason, n in sorted(state.waits.items(), key=lambda item: -item[1])},

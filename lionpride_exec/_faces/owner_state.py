@@ -54,6 +54,7 @@ class _Told(msgspec.Struct):
     at: float | None = None
     counts: dict[str, int] | None = None
     limit_names: list[str | None] = []
+    is_growing: bool = False
 
 
 @attrs.frozen

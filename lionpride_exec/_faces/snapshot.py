@@ -29,6 +29,7 @@ class Snapshot:
         progress: The line of ``Executor.progress()``, or one like it.
         rate: Events that ended per second, lately. None if it is not known.
         seconds_left: How long the rest will take. None if it is not known.
+        is_growing: Whether running events append others, so that the rest takes at least so long.
         slots: How many events may run. 0 if it is not known.
         slots_used: How many of the slots are used. An event that is about to begin has a slot, and one that has just
             ended keeps it until the run has been cleaned up. So for a moment this may be more than are processing. With
@@ -47,6 +48,7 @@ class Snapshot:
     progress: str = ""
     rate: float | None = None
     seconds_left: float | None = None
+    is_growing: bool = False
     slots: int = 0
     slots_used: int = 0
     waits: Mapping[str, int] | None = None

@@ -323,6 +323,15 @@ async def test_resume():
         assert source.acted == [faces_snapshot.Action(what="resume", by="top")]
 
 
+async def test_the_time_left_of_events_that_append_others():
+    """It is a lower bound, and the screen says so."""
+    for is_growing in (True, False):
+        async with shown(FakeSource(now=busy_snapshot(is_growing=is_growing))) as (app, _):
+            text = screen_text(app)
+        assert " left" in text
+        assert ("at least " in text) is is_growing
+
+
 async def test_a_refusal_is_shown():
     """What a source refuses is told in its words."""
     source = FakeSource(takes_actions=True, refusal="no process runs run.db")

@@ -77,6 +77,7 @@ RECORDS = {
         progress=TEXTS,
         rate=optional(FLOATS),
         seconds_left=optional(FLOATS),
+        is_growing=st.booleans(),
         slots=st.integers(),
         slots_used=st.integers(),
         waits=optional(COUNTS),

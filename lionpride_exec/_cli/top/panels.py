@@ -68,7 +68,8 @@ def _title(reading: Reading, width: int, palette: Palette, frozen_at: float | No
     state = "no process answers" if snapshot.state == "unknown" else snapshot.state
     right = [palette.text("-/s" if snapshot.rate is None else shown_rate(snapshot.rate), bold=True)]
     if snapshot.seconds_left is not None:
-        right.append(palette.text(f"{_left(snapshot.seconds_left)} left"))
+        least = "at least " if snapshot.is_growing and snapshot.seconds_left else ""
+        right.append(palette.text(f"{least}{_left(snapshot.seconds_left)} left"))
     if width >= _CHART_FROM:
         right.insert(0, palette.text(sparkline(reading.ended, snapshot.at), "accent"))
     right.append(
