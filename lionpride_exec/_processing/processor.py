@@ -287,10 +287,10 @@ class Processor(ProcessorLoop):
         Check that an event can be queued.
 
         Raises:
-            QueueFullError: ``max_queue_size`` events are queued.
+            QueueFullError: ``max_queue_size`` events are queued, or on their way to the queue.
         """
         if self.queue.is_full:
-            raise full_queue(self.queue.qsize(), self.max_queue_size)
+            raise full_queue(self.queue.taken, self.max_queue_size)
 
     async def dequeue(self) -> Event:
         """

@@ -95,8 +95,13 @@ class PriorityQueue:
 
     @property
     def is_full(self) -> bool:
-        """Whether there is no room for another event. Room that is promised is taken."""
-        return len(self._live) + self._room.promised >= self.max_size
+        """Whether there is no room for another event."""
+        return len(self._live) + self._room.promised >= self.max_size  # without a call: asked for each item of a map
+
+    @property
+    def taken(self) -> int:
+        """How many places are taken: those of the queued events, and those that are promised to events on their way."""
+        return len(self._live) + self._room.promised
 
     def ready(self, now: float) -> int:
         """Return an upper bound of the entries that may start at ``now``, a ``current_time()``. 0 only if none may."""

@@ -137,6 +137,19 @@ async def test_append_before_the_start_is_refused(path):
         await executor.append(Step())
 
 
+async def test_an_event_on_its_way_counts_for_the_size_of_a_full_queue(path):
+    """The error told of a size of 0, since the other event was being written."""
+    async with open_executor(path, config={"max_queue_size": 1}) as executor, anyio.create_task_group() as group:
+        executor.pause()
+        group.start_soon(executor.append, first := Step(name="a"))
+        while first not in executor:
+            await anyio.lowlevel.checkpoint()
+        with pytest.raises(QueueFullError, match=r"Queue size \(1\) exceeds max \(1\)") as caught:
+            await executor.append(Step(name="b"))
+        assert caught.value.details == {"queue_size": 1, "max_size": 1}
+        executor.resume()
+
+
 async def test_a_full_queue_counts_what_is_being_written(path):
     """Events on their way to the disk take room in the queue."""
     async with open_executor(path, config={"concurrency_limit": 1, "max_queue_size": 2}) as executor:
