@@ -2,9 +2,9 @@
 # circuitbreaker 2.1.3 takes a cancelled call for a success, purgatory 3.0.1 takes one for a failure.
 #
 # A cancellation tells nothing of the service: the user has left, or a sibling in the task group has failed. So a good
-# engineer would guess that neither counts it. Neither README mentions cancellation. The one of circuitbreaker says that it
-# "considers all raised exceptions (based on class Exception) as an expected failure", and that the circuit closes "if the
-# test-execution succeeded". Its __exit__() calls reset() for all that is no such failure, also for CancelledError:
+# engineer would guess that neither counts it. Neither README mentions cancellation. By the one of circuitbreaker a failure
+# is an error of class Exception, and a circuit closes once a trial call has succeeded. Its __exit__() calls reset() for all
+# that is no such failure, also for CancelledError:
 #   a service that hangs, under the time limit of the caller, never opens its circuit, since each timeout counts as a success;
 #   an open circuit closes at once when a call ends by cancellation that had begun before it opened.
 # purgatory counts each exception, so one failure in a task group of 5 calls opens the circuit of a healthy service.

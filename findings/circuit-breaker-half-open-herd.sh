@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # circuitbreaker 2.1.3, purgatory 3.0.1 and aiobreaker 1.2.0: a half-open circuit lets every waiting task through, not one.
 #
-# The README of circuitbreaker says that an open circuit "switches to half-open and allows one test-execution" after the
-# timeout; aiobreaker says that then "the next call" is allowed. That is the point of the state: to try a service that may still be
+# By the README of circuitbreaker an open circuit lets one trial call through after the timeout, by that of aiobreaker the
+# next call. That is the point of the state: to try a service that may still be
 # down without its whole load. But a half-open circuit refuses nothing, and it only leaves the state when the first call has
 # ended. So all calls that begin during this first call run. With threads of a web server these are a few. With asyncio they
 # are all tasks that wait to try again: a service that has just come back gets the herd that has brought it down, at each

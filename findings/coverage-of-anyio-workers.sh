@@ -4,7 +4,7 @@
 #
 # coverage measures a worker when it starts ("patch = subprocess"), and saves the data when it ends: at its exit, or at
 # SIGTERM ("sigterm = true"). AnyIO ends its workers by SIGKILL when the loop has finished, and after 5 minutes without work.
-# So neither happens, and the data of each worker is lost without a warning. The docs of AnyIO say that workers "terminate"
+# So neither happens, and the data of each worker is lost without a warning. The docs of AnyIO say that workers end
 # then, and speak of killing only for cancelled calls. With concurrent.futures.ProcessPoolExecutor, whose workers end by
 # themselves, the same configuration counts each line. A project that asks for full coverage sees tested functions in red. A
 # function that calls coverage.Coverage.current().save() at its end has its lines counted.

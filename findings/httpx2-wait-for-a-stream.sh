@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # httpx2 2.16.2 with http2=True: a request that waits for a free stream of its connection is under no timeout at all.
 #
-# The docs begin with "careful to enforce timeouts everywhere by default", and list connect, read, write and pool. With
+# The docs say that a timeout holds everywhere by default, and list those to connect, read, write and for the pool. With
 # HTTP/1.1 a request that finds all connections busy ends by PoolTimeout. With HTTP/2 the pool hands each request to the one
 # connection at once, so its wait for the pool is over. The connection then waits on a semaphore of as many permits as the
-# server allows streams, and that wait has no limit: `await self._max_streams_semaphore.acquire()`. The page on HTTP/2, which
+# server allows streams, and that wait has no limit. The page on HTTP/2, which
 # recommends it for highly concurrent requests, does not say so. max_connections has no part in it: no second connection is
 # opened. Two answers that stream for an hour block each further request for an hour, with any timeout. Only a limit from
 # outside helps, such as anyio.fail_after().
