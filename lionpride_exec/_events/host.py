@@ -62,7 +62,9 @@ class EventHost(Protocol):
     def locks_needed(self, previous: EventStatus, target: EventStatus) -> AbstractAsyncContextManager[None] | None:
         """Return the locks that a move needs. None if no task uses one of these locks now."""
 
-    def plan_retry(self, event: Any, error: BaseException, *, began: float, interrupted: bool) -> bool:
+    def plan_retry(
+        self, event: Any, error: BaseException, *, began: float, interrupted: bool, is_final: bool = False
+    ) -> bool:
         """Return whether the event runs again after this error. If so, the caller sets its status to PENDING."""
         ...
 

@@ -248,10 +248,11 @@ class RunnableEvent(EventLifecycle):
         """Offer the event to its executor for another run. Return whether it runs again."""
         if self._host is None or not (interrupted or (is_of(error, Exception) and is_retryable(error))):
             return False
-        if not interrupted and self._feed is not None and self._feed.was_taken:
-            return False  # a chunk that a reader has taken cannot be taken back
+        # A chunk that a reader has taken cannot be taken back. A refusal closes its keys all the same.
+        was_taken = self._feed is not None and self._feed.was_taken
+        is_final = was_taken and (not interrupted or consists_of(error, RateLimited))
         try:
-            return self._host.plan_retry(self, error, began=began, interrupted=interrupted)
+            return self._host.plan_retry(self, error, began=began, interrupted=interrupted, is_final=is_final)
         except PauseTooLong:
             raise
         except Exception as exc:  # noqa: BLE001  a function of the Retry failed; keep the outcome

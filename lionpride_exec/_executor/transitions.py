@@ -312,10 +312,12 @@ class Transitions:
 
     # ---------------------------------------------------------------- what running events ask for
 
-    def plan_retry(self, event: Event, error: BaseException, *, began: float, interrupted: bool) -> bool:
+    def plan_retry(
+        self, event: Event, error: BaseException, *, began: float, interrupted: bool, is_final: bool = False
+    ) -> bool:
         """Return whether an event goes back to PENDING and runs again after a run that ended with this error."""
         return self.processor is not None and self.processor._runner.plan_retry(
-            event, error, began=began, interrupted=interrupted
+            event, error, began=began, interrupted=interrupted, is_final=is_final
         )
 
     def observe_allowance(self, event: Event, allowance: Allowance) -> None:

@@ -276,7 +276,9 @@ class EventRunner:
 
     # ---------------------------------------------------------------- what running events ask for
 
-    def plan_retry(self, event: Event, error: BaseException, *, began: float, interrupted: bool) -> bool:
+    def plan_retry(
+        self, event: Event, error: BaseException, *, began: float, interrupted: bool, is_final: bool = False
+    ) -> bool:
         """
         Decide whether an event whose run has ended with this error runs again.
 
@@ -285,6 +287,7 @@ class EventRunner:
             error: What its run has ended with.
             began: When that run began.
             interrupted: Whether the run was cut short from outside, or refused with ``RateLimited``.
+            is_final: Whether no other run may follow. A refusal closes its keys all the same.
 
         Returns:
             Whether the event runs again. Its next status is PENDING then.
@@ -297,19 +300,20 @@ class EventRunner:
             return False
         now = current_time()
         is_refused = any(is_of(leaf, RateLimited) for leaf in leaves(error))
-        if interrupted and is_refused:
+        if interrupted and is_refused and not is_final:
             until = self._pauses.refuse(run, error, now=now, max_pause=self._retries.max_pause(event))
             run.again_in = 0.0 if self._retries.is_in_time(event, until, began=began) else None
-        elif interrupted:
+        elif interrupted and not is_final:
             self._retries.is_in_time(event, now, began=began)  # its first start is that of this run
             goes_on = self._retries.of(event) is not None or (self.resumes and event._kind.on_crash == "rerun")
             run.again_in = 0.0 if goes_on else None
         else:
-            if is_refused:  # among other errors, by which the event goes on
+            if is_refused:  # among other errors, by which the event goes on, or for the last time
                 with suppress(PauseTooLong):
                     self._pauses.refuse(run, error, now=now, max_pause=self._retries.max_pause(event))
-            run.again_in = self._retries.seconds_until(event, error, began=began, now=now)
-            self.retries_done += run.again_in is not None
+            if not is_final:
+                run.again_in = self._retries.seconds_until(event, error, began=began, now=now)
+                self.retries_done += run.again_in is not None
         return run.again_in is not None
 
     def seconds_until_again(self, event_id: UUID) -> float | None:

@@ -19,6 +19,7 @@ from lionpride_exec import (
     LionprideError,
     LionTimeoutError,
     Processor,
+    RateLimited,
     Retry,
 )
 from lionpride_exec.errors import OperationError
@@ -1055,6 +1056,39 @@ async def test_what_a_reader_has_taken_is_not_made_again():
     assert out[:-1] == [(1, 0), (1, 1), (1, 2)]
     assert ended(out, EventStatus.FAILED)
     assert event.execution.attempt == 1
+
+
+class Refused(Numbers):
+    """Is refused in each of its runs but the third, after its chunks."""
+
+    async def stream(self):
+        run = len(self.execution.attempts) + 1
+        for i in range(2):
+            yield (run, i)
+        if run < 3:
+            raise RateLimited("429", retry_after=5)
+
+
+async def test_a_refusal_after_a_taken_chunk_is_final():
+    """The reader got the chunks of the next run behind those of this one. The pause counts all the same."""
+    async with with_processor(NumbersProcessor, retry=Retry(3)) as executor:
+        event, out, begin = Refused(), [], anyio.current_time()
+        async with anyio.create_task_group() as group:
+            group.start_soon(read, event.chunks(buffer=0), out)
+            await executor.append(event)
+        assert out[:-1] == [(1, 0), (1, 1)]
+        assert ended(out, EventStatus.FAILED)
+        assert isinstance(event.execution.error, RateLimited)
+        await executor.invoke(Numbers())
+        assert anyio.current_time() - begin == pytest.approx(5, abs=0.1)
+
+
+async def test_a_refusal_before_a_chunk_is_taken_is_followed_by_another_run():
+    """A reader that comes later sees the last run only."""
+    async with with_processor(NumbersProcessor) as executor:
+        event = await executor.append(Refused())
+        await event.wait()
+        assert await all_of(event.chunks()) == [(3, 0), (3, 1), "end"]
 
 
 async def test_an_idle_stream_is_retried():
