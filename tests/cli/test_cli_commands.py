@@ -137,7 +137,6 @@ def test_what_is_no_journal_is_wrong_use(call, verb, content):
         (["--since", "2023-11-14T22:13:31Z"], "1 event is", {6}),
         (["--limit", "1"], "1 event is", {6}),
         (["--limit", "5"], "2 events are", {2, 6}),
-        (["2", "6", "--tag", "Fetch"], "1 event is", {2}),
         (["first"], "1 event is", {1}),
     ],
 )
@@ -145,8 +144,16 @@ def test_retry_by_more_than_status(call, argv, told, again):
     """As ``Executor.retry()``: by tag, error and time, and the newest of them. Completed events only by name."""
     before = statuses()
     status, out, err = call("retry", "run.db", *argv)
-    assert (status, out, err) == (int(argv[:2] == ["2", "6"]), f"{told} pending again\n", "")
+    assert (status, out, err) == (0, f"{told} pending again\n", "")
     assert statuses() == before | dict.fromkeys(again, "pending")
+
+
+def test_retry_tells_which_events_the_other_options_leave_out(call):
+    """Those that they choose are put back."""
+    before = statuses()
+    told = "lionpride-exec: event 6 is not one of those that the other options choose\n"
+    assert call("retry", "run.db", "2", "6", "--tag", "Fetch") == (1, "1 event is pending again\n", told)
+    assert statuses() == before | {2: "pending"}
 
 
 def test_retry_by_the_shape_of_an_error(call):

@@ -361,7 +361,7 @@ async def test_what_comes_after_a_held_event_is_ended(path, how):
             scope.cancel()
             await anyio.sleep_forever()
     async with open_executor(copy) as executor:
-        told = [f"{await executor.get(after.id)} is pending, waits for the end, of 1 event"]
+        told = [f"{await executor.get(after.id)} is pending, waits for the end of 1 event"]
         assert await ask(copy, "explain", events=named(copy, after)) == ({"lines": told}, None)
         choice = {"status": ["pending"]} if how == "status" else {"events": named(copy, after)}
         assert await ask(copy, "cancel", **choice) == ({"events": 1}, None)
