@@ -67,3 +67,14 @@ def lifespan_value(lifespan: Callable[[], AbstractAsyncContextManager[T]]) -> T:
     if surroundings.lifespan is not lifespan:
         raise ConfigurationError(f"the {type(executor).__name__} was made without lifespan={name_of(lifespan)}")
     return cast("T", surroundings.value)
+
+
+def lend_lifespan(executor: Executor, lifespan: Callable[[], AbstractAsyncContextManager[Any]]) -> None:
+    """
+    Have an executor that was made without a lifespan use this one, as if it had been passed.
+
+    Args:
+        executor: The executor. It has not been started.
+        lifespan: Returns an async context manager.
+    """
+    executor._parts.surroundings.lend(lifespan)

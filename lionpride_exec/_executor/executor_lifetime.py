@@ -73,7 +73,7 @@ class ExecutorLifetime:
         root_task: RootTask,
         backing: Backing | None,
         *,
-        is_awaited: bool,
+        is_awaited: Callable[[], bool],
     ) -> None:
         self.processor: Processor | None = None
         self.group: ExecutorGroup = group
@@ -146,7 +146,7 @@ class ExecutorLifetime:
             self._queueing.queue_pending(processor)
         self.group.choose_signal(is_stopped=self.is_stopped)
         self._ensure_dispatcher()
-        if self._is_awaited:
+        if self._is_awaited():
             await self._conditions.wait_for(lambda: self.group.task_group is not None or not self.is_running)
             self._transitions.raise_crash()
 

@@ -187,7 +187,7 @@ class Parts:
             group,
             root_task,
             backing,
-            is_awaited=self.surroundings.lifespan is not None,
+            is_awaited=lambda: self.surroundings.lifespan is not None,
         )
 
     def _join_journal(self, executor: Facade, link: JournalLink) -> None:

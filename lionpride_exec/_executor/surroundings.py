@@ -36,7 +36,7 @@ class Surroundings:
         runs_here: Whether events run in this process. Otherwise the lifespan is not entered.
 
     Attributes:
-        lifespan: As passed.
+        lifespan: As passed, or as :meth:`lend` got it.
         carry: As passed.
         around: Does the work of an event, with all that surrounds it. None if nothing does.
 
@@ -45,7 +45,7 @@ class Surroundings:
             be called.
     """
 
-    __slots__ = ("_is_entered", "_value", "around", "carry", "lifespan")
+    __slots__ = ("_runs_here", "_value", "around", "carry", "lifespan")
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Surroundings:
         if lifespan is not None and not callable(cast("object", lifespan)):
             raise TypeError(f"lifespan must be a function that returns an async context manager, got {lifespan!r}")
         self.lifespan = lifespan
-        self._is_entered = runs_here and lifespan is not None
+        self._runs_here = runs_here
         self.carry: Sequence[ContextVar[Any]] = tuple(carry)
         for variable in self.carry:
             if not isinstance(cast("object", variable), ContextVar):
@@ -78,10 +78,15 @@ class Surroundings:
             raise RuntimeError("the lifespan is not entered: its executor does not run")
         return self._value
 
+    def lend(self, lifespan: Callable[[], AbstractAsyncContextManager[Any]]) -> None:
+        """Use this lifespan if there is none. Called before the executor is started."""
+        if self.lifespan is None:
+            self.lifespan = lifespan
+
     @asynccontextmanager
     async def entered(self) -> AsyncGenerator[None]:
         """Enter the lifespan, if there is one, and leave it at the end of the block."""
-        if self.lifespan is None or not self._is_entered:
+        if self.lifespan is None or not self._runs_here:
             yield
             return
         manager = self.lifespan()

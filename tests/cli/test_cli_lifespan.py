@@ -37,6 +37,25 @@ class Fetch(Event):
     n: int = 0
     async def _invoke(self):
         return await fetch(self.n)
+
+class Work(Processor):
+    event_type = Fetch
+
+class Plain(Executor):
+    processor_type = Work
+
+class Own(Plain):
+    def __init__(self, **options):
+        super().__init__(lifespan=lifespan, **options)
+
+@asynccontextmanager
+async def another():
+    note("another")
+    yield
+
+class Other(Plain):
+    def __init__(self, **options):
+        super().__init__(lifespan=another, **options)
 """
 WEB = """
 def lifespan(app):
@@ -81,6 +100,25 @@ def test_it_surrounds_the_run(name, source, journal):
     assert run(f"target.py:{name}", source, output="out", quiet=True, journal=journal) == 0
     assert Path("notes").read_text().split() == ["opened", "used", "used", "closed"]
     assert '"response": 8' in Path("out").read_text()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("journal", [None, "run.db"])
+@pytest.mark.parametrize("name", ["Plain", "Own"])
+def test_it_surrounds_the_events_of_an_executor_class(name, journal, backend):
+    """It does so whether the class passes it or not, and is entered once."""
+    options = {"output": "out", "quiet": True, "journal": journal, "backend": backend}
+    assert run(f"target.py:{name}", "objects", **options) == 0
+    assert Path("notes").read_text().split() == ["opened", "used", "used", "closed"]
+    assert '"response": 8' in Path("out").read_text()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_executor_class_keeps_its_own(backend):
+    """That of the module is not entered."""
+    assert run("target.py:Other", "objects", output="out", quiet=True, backend=backend) == 1
+    assert Path("notes").read_text().split() == ["another", "used", "used"]
+    assert "made without lifespan=lifespan" in Path("out").read_text()
 
 
 def test_one_that_takes_an_argument_belongs_to_something_else():

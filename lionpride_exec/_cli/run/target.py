@@ -18,6 +18,7 @@ from lionpride_exec._cli.errors import UsageError
 from lionpride_exec._events.call import check_function
 from lionpride_exec._events.event import Event, tag_of
 from lionpride_exec._events.place_options import call_outside
+from lionpride_exec._executor.current import lend_lifespan
 from lionpride_exec._executor.executor import Executor
 from lionpride_exec._executor.factory import processor_for
 
@@ -91,6 +92,8 @@ class Target:
         """
         Return a new executor.
 
+        An executor that its class makes without a lifespan gets that of the module.
+
         Args:
             processor_config: Keywords of the processor.
             backing: ``journal`` or ``cluster``, if it has one.
@@ -98,14 +101,17 @@ class Target:
         Raises:
             UsageError: Its class is unfinished, or needs more than ``processor_config`` and ``backing``.
         """
-        given: dict[str, Any] = backing if self.lifespan is None else {**backing, "lifespan": self.lifespan}
+        given: dict[str, Any] = dict(backing)
         place = {"run_in": "process" if "processes" in processor_config else "thread"} if self.is_plain else {}
         try:
-            return self.executor_type(processor_config=dict(processor_config) | place, **given)
+            executor = self.executor_type(processor_config=dict(processor_config) | place, **given)
         except Exception as exc:
             more = "".join(f", {name}=..." for name in given)
             call = f"{self.executor_type.__name__}(processor_config=...{more})"
             raise UsageError(f"cannot make {call}: {describe(exc)}") from exc
+        if self.lifespan is not None:
+            lend_lifespan(executor, self.lifespan)
+        return executor
 
 
 def load_target(text: str) -> Target:
@@ -116,9 +122,7 @@ def load_target(text: str) -> Target:
         UsageError: As for :func:`load_object`, or the name stands for nothing that can be run.
     """
     module, found = _load(text)
-    target = _target_of(found, text)
-    is_own = isinstance(found, type) and issubclass(found, Executor)  # it says itself what surrounds its events
-    return target if is_own else attrs.evolve(target, lifespan=_lifespan_of(module))
+    return attrs.evolve(_target_of(found, text), lifespan=_lifespan_of(module))
 
 
 def load_object(text: str) -> Any:
