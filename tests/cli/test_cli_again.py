@@ -127,6 +127,31 @@ def test_a_pipe_runs_again_what_it_has(capsys, backend):
     assert pending() == 0
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("bound", ["0", "10%"])
+def test_what_fails_again_is_no_reason_to_end_the_run(capsys, bound, backend):
+    """Lines that are run again do not count for --max-errors, neither from a file nor from a pipe."""
+    values = {str(n): "bad" if n < 25 else "good" for n in range(30)}
+    write("all.csv", values)
+    go("all.csv")
+    given = {"resume_failed": True, "max_errors": bound, "concurrency": 1, "backend": backend}
+    assert go("all.csv", **given) == (1, ["bad"] * 25)
+    lines = "".join(f"{json.dumps({'id': key, 'v': value})}\n" for key, value in values.items())
+    with standard_input(lines.encode()):
+        assert go("-", **given) == (1, ["bad"] * 25)
+    assert "stopping" not in capsys.readouterr().err
+
+
+def test_new_lines_end_a_run_that_runs_others_again(capsys):
+    """They are counted by themselves."""
+    write("all.csv", {str(n): "bad" for n in range(10)})
+    go("all.csv")
+    write("all.csv", {str(n): "bad" for n in range(50)})
+    status, called = go("all.csv", resume_failed=True, max_errors="10%", concurrency=1)
+    assert (status, len(called)) == (1, 30)
+    assert "stopping: 20 of 20 lines failed, more than --max-errors 10% allows" in capsys.readouterr().err
+
+
 def test_changed_lines_that_did_not_complete_are_told(capsys):
     """The same command runs nothing of them, and says how to."""
     begin()

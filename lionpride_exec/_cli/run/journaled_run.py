@@ -113,6 +113,7 @@ class JournaledRun(KeyedRun):
     def __init__(self, *args: Any, given: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._given = given
+        self._again = set[str]()  # keys of the lines that --resume-failed has put back
         self._again_from_pipe = 0  # how many events --resume-failed has put back while a pipe was read
         self._access = JournalAccess(self.executor)
         self._is_open = False  # whether the journal is
@@ -139,7 +140,8 @@ class JournaledRun(KeyedRun):
 
     def _put_back(self) -> None:
         """Have lines of INPUT that did not complete be run again."""
-        number = put_back(self._access.journal.path, self.source, self.maker, self._identity)
+        number, keys = put_back(self._access.journal.path, self.source, self.maker, self._identity)
+        self._again |= keys
         if number and not self.options.quiet:
             self.display.message(put_back_message(number))
 
@@ -311,6 +313,7 @@ class JournaledRun(KeyedRun):
         if had_failed:
             if not self._ahead.has_room:
                 await self._ahead.wait()
+            self._again.add(key)
             self._again_from_pipe += len(await self.executor.retry(status=FAILURES, key=key))
         event = self._access.find(key)
         if event is not None and not event.status.is_terminal:
@@ -347,6 +350,8 @@ class JournaledRun(KeyedRun):
         number, line = line_of_event(
             event, status, outcome, self._access.key_of(event), with_traceback=self.options.traceback
         )
+        if line_key(self._access.key_of(event)) in self._again:
+            self.tally.again[status] += 1
         self._note_end(event, number, status, line)
 
     def _follow_retry(self, status: EventStatus, finished: float | None) -> None:

@@ -84,7 +84,7 @@ class LineRun:
         self.display = make_display(options)
         self._signals = StopSignals(executor, self.display, self._stop_reading)
         self._is_started = False
-        self._has_read_all = True
+        self._has_read_all = True  # so far; at the end, whether all of INPUT was read
         self._is_at_end = False  # no line of INPUT is left to be read
         self._last_line = 0  # the number of the line that was read last
         # Line number and record of each event that has not ended. Events that other events append are not here.
@@ -332,7 +332,6 @@ class LineRun:
         bound = self._bound
         if bound is None or self._giving_up.is_set() or not bound.is_exceeded(self.tally.errors):
             return
-        self._has_read_all = False
         self.executor.pause()
         self._reading.cancel()
         last = f"; the last one: {mask(describe(error), secrets)}" if isinstance(error, BaseException) else ""

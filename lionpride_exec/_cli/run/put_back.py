@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lionpride_exec._cli.errors import UsageError
 from lionpride_exec._journal.offline import requeue_ended
@@ -21,11 +21,24 @@ if TYPE_CHECKING:
     from .lines import JobMaker
 
 
-def put_back(journal: Path, source: InputFiles, maker: JobMaker, identity: Identity) -> int:
+class PutBack(NamedTuple):
+    """
+    Events that are pending again.
+
+    Attributes:
+        events: How many there are.
+        keys: What their lines are known by.
+    """
+
+    events: int = 0
+    keys: frozenset[str] = frozenset()
+
+
+def put_back(journal: Path, source: InputFiles, maker: JobMaker, identity: Identity) -> PutBack:
     """
     Have events that did not complete be pending again, if regular files of INPUT have their lines. Blocks.
 
-    Return the number of these events. O(number of events in the file, and of lines).
+    O(number of events in the file, and of lines).
 
     Args:
         journal: Path of the journal. No executor has it open.
@@ -38,18 +51,21 @@ def put_back(journal: Path, source: InputFiles, maker: JobMaker, identity: Ident
             changed.
     """
     if not (journal.is_file() and journal.stat().st_size):
-        return 0
+        return PutBack()
     try:
-        seqs = _numbers_of_failed(journal, source, maker, identity)
-        return requeue_ended(journal, FAILURES, seqs).events if seqs else 0
+        failed = _failed(journal, source, maker, identity)
+        if not failed:
+            return PutBack()
+        return PutBack(requeue_ended(journal, FAILURES, failed).events, frozenset(failed.values()))
     except JournalError as exc:
         raise UsageError(str(exc)) from exc
     except OSError as exc:
         raise UsageError(f"cannot read {source.name}: {exc.strerror or exc}") from exc
 
 
-def _numbers_of_failed(journal: Path, source: InputFiles, maker: JobMaker, identity: Identity) -> list[int]:
-    known, found, seq = Known(), list[int](), 0
+def _failed(journal: Path, source: InputFiles, maker: JobMaker, identity: Identity) -> dict[int, str]:
+    """Return the keys of the events that did not complete, by their numbers."""
+    known, found, seq = Known(), dict[int, str](), 0
     with JournalReader(journal) as reader:
         for step in (known.read_journal(reader), known.read_input(source, maker, identity)):
             for _ in step:
@@ -58,5 +74,5 @@ def _numbers_of_failed(journal: Path, source: InputFiles, maker: JobMaker, ident
             for seq, _, stored, status in entries:
                 key = line_key(stored)
                 if key is not None and status in FAILURES and not known.is_missing(key):
-                    found.append(seq)
+                    found[seq] = key
     return found

@@ -45,6 +45,7 @@ class Tally:
     events: int = 0  # that were made of lines
     began: float = attrs.field(factory=time.monotonic)
     ended: Counter[EventStatus] = attrs.field(factory=Counter[EventStatus])
+    again: Counter[EventStatus] = attrs.field(factory=Counter[EventStatus])  # of `ended`, those that had failed before
     before: Counter[EventStatus] = attrs.field(factory=Counter[EventStatus])  # events that ended in earlier runs
     read: int | None = None  # lines that were read, earlier runs included; if None, the sum of `events` and `bad`
     # Returns the number of events that have not ended, if `events` is not counted.
@@ -115,9 +116,14 @@ class Tally:
 
     @property
     def errors(self) -> ErrorCounts:
-        """How many lines of this run were bad, and how many events ended neither completed nor skipped."""
-        failed = sum(number for status, number in self.ended.items() if status in FAILURES)
-        return ErrorCounts(self.bad, self._read_so_far, failed, self.ended.total())
+        """
+        How many lines of this run were bad, and how many events ended neither completed nor skipped.
+
+        Events that had failed in an earlier run are left out: most of them fail again.
+        """
+        ended = self.ended - self.again
+        failed = sum(number for status, number in ended.items() if status in FAILURES)
+        return ErrorCounts(self.bad, self._read_so_far, failed, ended.total())
 
     @property
     def to_come(self) -> float:
