@@ -1,4 +1,4 @@
-"""The page on a gateway: turns, a 429 of the account, clients that leave, and what SIGTERM does to open streams."""
+"""The page on a gateway: turns, a 429, clients that leave, SIGTERM. And what other pages say of such limits."""
 
 import asyncio
 import json
@@ -8,6 +8,8 @@ import anyio
 import pytest
 from pages import code_of, define
 from support import ASYNCIO_ONLY
+
+from lionpride_exec import Concurrent, Event, Executor, Rate, RateLimited, Retain
 
 pytest.importorskip("fastapi")
 httpx2 = pytest.importorskip("httpx2")
@@ -154,6 +156,14 @@ async def test_who_is_next(gateway, api):
     assert sorted(name for _, name in api.starts[5:7]) == ["gold", "small"]
 
 
+async def test_an_event_that_has_left_memory(gateway):
+    """The end of its response does not look for it."""
+    gateway["Retain"] = lambda _: Retain(0)
+    async with running(gateway) as begin:
+        client = begin("ann", 1)
+    assert client.texts[-1] == "event: end\ndata: null"
+
+
 async def test_a_full_rate(gateway, api):
     """Of 20 requests in a second the paying customer has the first, and the others take turns."""
     async with running(gateway) as begin:
@@ -199,7 +209,7 @@ async def test_a_client_that_leaves(gateway, api):
     """Its event ends, whether it ran or waited, and its slots are free at once."""
     async with running(gateway) as begin:
         clients = [begin("ann", 50) for _ in range(8)]
-        await anyio.sleep(3)
+        await anyio.sleep(2.5)
         assert (api.open, counts_of(gateway)) == (5, (3, 5))
         for client in clients:
             client.left.set()
@@ -269,3 +279,44 @@ async def test_sigterm_without_streams(gateway):
         began = anyio.current_time()
         await server.shutdown()
         assert anyio.current_time() - began < 1
+
+
+# -------------------------------------------------------------------- what other pages say of the same limits
+
+
+class Ask(Event):
+    """Is refused at first if it says so. It uses ten times the tokens that it has taken."""
+
+    customer: str = "ann"
+    refused: bool = False
+    tokens: int = 10
+
+    async def _invoke(self):
+        started = anyio.current_time()
+        if self.refused and not self.execution.attempts:
+            raise RateLimited("429", retry_after=10)
+        await anyio.sleep(3)
+        self.settle(10 * self.tokens)
+        return started
+
+
+@pytest.mark.parametrize(("key", "later"), [(None, 1), (lambda _: "api", 10)], ids=["no-key", "one-key"])
+async def test_which_customers_a_429_pauses(key, later):
+    """A rate without a key is not closed if another limit of the event has one."""
+    limits = [Rate(20, per=1, key=key), Concurrent(5, key="customer")]
+    async with Executor.of(Ask, limits=limits) as executor:
+        began = anyio.current_time()
+        first = await executor.append(Ask(refused=True), priority=0)
+        await anyio.sleep(1)
+        second = await executor.append(Ask(customer="bob"), priority=0)
+    assert [round(ask.result() - began) for ask in (first, second)] == [10, later]
+
+
+@pytest.mark.parametrize(("hold", "seconds"), [(False, 3), (True, 4)])
+async def test_settle_after_the_window(hold, seconds):
+    """The tokens that a long call has used count only with `hold=True`."""
+    async with Executor.of(Ask, limits=[Rate(100, per=1, cost="tokens", hold=hold)]) as executor:
+        first = await executor.append(Ask(), priority=0)
+        await first.wait()
+        second = await executor.append(Ask(), priority=0)
+    assert round(second.result() - first.result()) == seconds
