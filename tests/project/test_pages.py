@@ -37,13 +37,14 @@ FOR_THE_SITE = {"{toctree}", "{public-names}", "{command-reference}", "{journal-
 PRINTS_MORE = {"README.md", "docs/tour.md"}
 
 # Pages whose programs and commands need a server, which has a real clock. tests/cluster/test_cluster_page.py,
-# tests/cluster/test_commands_page.py, tests/project/test_csv_to_api_page.py, tests/project/test_paid_api_page.py and
-# tests/project/test_several_calls_page.py run them.
+# tests/cluster/test_commands_page.py, tests/project/test_csv_to_api_page.py, tests/project/test_each_night_page.py,
+# tests/project/test_paid_api_page.py and tests/project/test_several_calls_page.py run them.
 WITH_SERVER = {
     "docs/cluster.md",
     "docs/cluster-operation.md",
     "docs/cluster-commands.md",
     "docs/csv-to-api.md",
+    "docs/each-night.md",
     "docs/paid-api.md",
     "docs/several-calls.md",
 }
