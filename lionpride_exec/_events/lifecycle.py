@@ -187,11 +187,11 @@ class EventLifecycle(Element):
             raise ValueError(f"Invalid status type: {type(value).__name__}")  # noqa: TRY004  the tested contract
         target = EventStatus(value)
         if self._host is not None:
-            self._host.coordination.check_thread()
             if self._host.runs_elsewhere:
                 refusal = InvalidTransition(self.id, self.status, target)
                 refusal.add_note("Workers of a cluster run the event. Executor.cancel() and skip() ask them to end it.")
                 raise refusal
+            self._host.coordination.check_thread()
             would_run_twice = target is PENDING and self._current_run.is_active  # PENDING would queue it
             if would_run_twice or self._host.has_unreported_outcome(self):
                 raise InvalidTransition(self.id, self.status, target)
