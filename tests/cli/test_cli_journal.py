@@ -381,6 +381,21 @@ def test_export_does_not_write_into_the_journal(call, writer, name):
     assert Path(name).read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("output", "told"),
+    [
+        ("failed.csv", "failed.csv gets JSON lines, whatever its name says; run --output-format csv writes a table"),
+        ("failed.xlsx", "failed.xlsx gets JSON lines, whatever its name says"),
+        ("failed.jsonl", None),
+    ],
+)
+def test_export_says_that_it_writes_no_table(call, writer, output, told):
+    """Whatever the name of the file."""
+    add_event(writer, 7)
+    assert call("export", "run.db", "--output", output) == (0, "", f"lionpride-exec: {told}\n" if told else "")
+    assert len(values(Path(output).read_text())) == 7
+
+
 @pytest.mark.parametrize(("output", "status"), [("no/such", 2), ("--quiet", 2), (".", 2), ("/dev/full", 1)])
 def test_export_that_cannot_be_written(call, output, status):
     """One line says so."""

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, BinaryIO
 from lionpride_exec._cli.errors import OutputError, UsageError
 from lionpride_exec._cli.run.options import check_not_an_option
 from lionpride_exec._cli.run.output import open_output
+from lionpride_exec._cli.run.result_shapes import misnamed_file
+from lionpride_exec._cli.streams import say
 from lionpride_exec._journal.file_lock import is_part_of
 from lionpride_exec._journal.row_records import encode, event_record
 
@@ -40,6 +42,8 @@ def export_events(
         OutputError: The output cannot be written.
     """
     check_not_an_option("--output", output)
+    if (warning := misnamed_file(output, "JSON lines", "run --output-format csv writes a table")) is not None:
+        say(warning)
     with reading(journal) as reader:
         rows = iter(reader.events(statuses or None, tags or None))
         first = list(islice(rows, 1))  # before the output is replaced: the journal may be unreadable

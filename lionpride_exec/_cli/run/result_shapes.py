@@ -205,12 +205,23 @@ def _cell(value: Any) -> str:
 
 def misnamed(options: RunOptions) -> str | None:
     """Return a warning if the name of the output tells a format that the results do not have. Else None."""
-    suffix = next((suffix for suffix in _OTHERS if options.output.lower().endswith(suffix)), None)
-    if suffix is None or (suffix == ".csv" and options.output_format == "csv"):
-        return None
     form = "CSV" if options.output_format == "csv" else "JSON lines"
-    cure = "; --output-format csv writes a table" if suffix == ".csv" else ""
-    return f"{options.output} gets {form}, whatever its name says{cure}"
+    return misnamed_file(options.output, form, "--output-format csv writes a table")
+
+
+def misnamed_file(path: str, form: str, cure: str) -> str | None:
+    """
+    Return a warning if the name of a file tells another format than the file gets. Else None.
+
+    Args:
+        path: The file.
+        form: Its format: ``CSV`` or ``JSON lines``.
+        cure: How to get a table. It is told of a name that ends with ``.csv``.
+    """
+    suffix = next((suffix for suffix in _OTHERS if path.lower().endswith(suffix)), None)
+    if suffix is None or (suffix == ".csv" and form == "CSV"):
+        return None
+    return f"{path} gets {form}, whatever its name says{f'; {cure}' if suffix == '.csv' else ''}"
 
 
 # What the name of an output may end with that tells another format than JSON lines.
