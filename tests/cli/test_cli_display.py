@@ -39,6 +39,15 @@ def make_tally(*pauses, **values):
     return tally
 
 
+def test_bad_lines_have_no_rate():
+    """A run that had nothing to do but to read them tells none."""
+    tally = Tally(bad=8)
+    tally.began -= 10
+    tally.before[EventStatus.COMPLETED] = 20
+    assert tally.summary() == "28 lines: 20 done before, 8 bad lines; 10.0 s"
+    assert tally.sample_rate() == 0
+
+
 def test_the_tally_tells_how_far_it_is():
     """Rate, counts per status, and, where the size is known, the time left."""
     seen = []
@@ -53,9 +62,9 @@ def test_the_tally_tells_how_far_it_is():
     tally.ended[EventStatus.COMPLETED] = 5
     tally.ended[EventStatus.FAILED] = 1
     told = tally.view().text
-    assert told == "7 done  0.7/s  5 completed  1 failed  1 bad line  2 running  1 pending  0:00:10  0:00:47 left"
+    assert told == "7 done  0.6/s  5 completed  1 failed  1 bad line  2 running  1 pending  0:00:10  0:00:47 left"
     assert seen == [30]  # of 40 lines 7 have ended and 3 are in the executor
-    assert tally.summary() == "10 lines: 5 completed, 1 failed, 1 bad line, 3 pending; 10.0 s, 0.7/s"
+    assert tally.summary() == "10 lines: 5 completed, 1 failed, 1 bad line, 3 pending; 10.0 s, 0.6/s"
 
 
 def test_a_line_is_worth_writing_if_more_than_the_time_has_changed():

@@ -106,13 +106,13 @@ class Tally:
         return self.done_in_all + self.unfinished + sum(self.left().values())
 
     def sample_rate(self) -> float:
-        """Take a sample. Return the rate per second over the last 60 samples, or over all if no line got done."""
-        now = time.monotonic()
-        then, done = self._samples[0] if self._samples else (self.began, 0)
-        self._samples.append((now, self.done))
-        if done == self.done:
-            then, done = self.began, 0
-        return (self.done - done) / (now - then) if now > then else 0.0
+        """Take a sample. Return the rate per second over the last 60 samples, or over all if no event ended."""
+        now, ended = time.monotonic(), self.ended.total()  # without bad lines: to read them takes no time
+        then, before = self._samples[0] if self._samples else (self.began, 0)
+        self._samples.append((now, ended))
+        if before == ended:
+            then, before = self.began, 0
+        return (ended - before) / (now - then) if now > then else 0.0
 
     @property
     def errors(self) -> ErrorCounts:
@@ -180,8 +180,8 @@ class Tally:
             from lionpride_exec._tracking.progress import trouble_parts  # noqa: PLC0415  imported by the look
 
             parts += [part.text for part in trouble_parts(progress)]
-        elapsed = self.elapsed
-        pace = f", {shown_rate(self.done / elapsed)}" if self.done and elapsed > 0 else ""
+        elapsed, ended = self.elapsed, self.ended.total()
+        pace = f", {shown_rate(ended / elapsed)}" if ended and elapsed > 0 else ""
         return f"{counted(self.known, 'line')}: {', '.join(parts)}; {elapsed:.1f} s{pace}"
 
     def _before_parts(self) -> list[str]:
