@@ -177,18 +177,18 @@ def test_a_repeated_id_is_told_with_its_first_line(capsys):
     told = capsys.readouterr().err
     assert sorted(record["v"] for record in calls) == ["1", "4"]
     for one in (
-        "one.csv, line 3: id 'id' is empty",
+        "one.csv, line 3: the id field 'id' is empty",
         "one.csv, line 4: id 'a' is also on line 2",
         "two.csv, line 4: id 'a' is also on line 2 of one.csv",
         "two.csv, line 5: id 'b' is also on line 3",
-        "two.csv, line 6: id 'id' is empty",
+        "two.csv, line 6: the id field 'id' is empty",
     ):
         assert f"lionpride-exec: {one}\n" in told
     Path("run.db").unlink()
     Path("out").unlink()
     assert run(f"{__name__}:picky", "one.csv", redact=("id",), **options) == 1
     told = capsys.readouterr().err
-    assert "one.csv, line 3: id 'id' is empty" in told
+    assert "one.csv, line 3: the id field 'id' is empty" in told
     assert "one.csv, line 4: id *** is also on line 2" in told
 
 

@@ -185,7 +185,7 @@ def test_an_event_gets_the_fields_of_the_request():
     ("change", "told"),
     [
         ({"custom_id": "a"}, "id 'a' is also on line 1"),
-        ({"custom_id": None}, "id 'custom_id' is null"),
+        ({"custom_id": None}, "the id field 'custom_id' is null"),
         ({"body": None}, "'body' of a request must be an object: None"),
         ({"body": [1]}, "'body' of a request must be an object: [1]"),
     ],

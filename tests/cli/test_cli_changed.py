@@ -170,7 +170,13 @@ def test_a_redacted_record_is_not_compared(capsys, later):
 @pytest.mark.parametrize(
     ("field", "why"),
     [
-        ("nope", "no line has an id. in.csv, line 2: id 'nope' is missing; is --id nope the field of the runs before?"),
+        (
+            "nope",
+            (
+                "no line has an id. in.csv, line 2: the id field 'nope' is missing; "
+                "is --id nope the field of the runs before?"
+            ),
+        ),
         ("v", "is it another INPUT, or is --id v another field than in the runs before? Give another --journal and "),
     ],
 )
@@ -193,7 +199,7 @@ def test_another_field_may_be_gone_on_with(capsys):
     go()
     capsys.readouterr()
     assert go(record_id="nope", changed_input=True) == (1, [])
-    assert "in.csv, line 2: id 'nope' is missing" in capsys.readouterr().err
+    assert "in.csv, line 2: the id field 'nope' is missing" in capsys.readouterr().err
 
 
 def test_the_last_result_of_an_event_counts(capsys):

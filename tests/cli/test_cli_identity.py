@@ -275,12 +275,12 @@ def test_an_id_may_be_inside():
 @pytest.mark.parametrize(
     ("record", "told"),
     [
-        ({"n": 1}, "line 2: id 'meta.id' is missing"),
-        ({"meta": {"id": None}}, "line 2: id 'meta.id' is null"),
-        ({"meta": {"id": True}}, "line 2: id 'meta.id' must be a text or a number: got True"),
-        ({"meta": {"id": [1]}}, "line 2: id 'meta.id' must be a text or a number: got [1]"),
+        ({"n": 1}, "line 2: the id field 'meta.id' is missing"),
+        ({"meta": {"id": None}}, "line 2: the id field 'meta.id' is null"),
+        ({"meta": {"id": True}}, "line 2: the id field 'meta.id' must be a text or a number: got True"),
+        ({"meta": {"id": [1]}}, "line 2: the id field 'meta.id' must be a text or a number: got [1]"),
         ({"meta": {"id": "a"}}, "line 2: id 'a' is also on line 1"),
-        ({"meta": {"id": ""}}, "line 2: id 'meta.id' is empty"),
+        ({"meta": {"id": ""}}, "line 2: the id field 'meta.id' is empty"),
     ],
 )
 def test_a_line_without_an_id_of_its_own_is_a_bad_line(capsys, record, told):

@@ -400,7 +400,7 @@ def test_a_check_tells_of_ids_that_are_no_ids(capsys):
     records = [{"n": 0, "sku": "a"}, {"n": 1}, {"n": 2, "sku": "a"}]
     assert check("--id", "sku", "--journal", "run.db", records=records) == 1
     err = capsys.readouterr().err
-    assert "line 2: id 'sku' is missing" in err
+    assert "line 2: the id field 'sku' is missing" in err
     assert "line 3: id 'a' is also on line 1" in err
 
 

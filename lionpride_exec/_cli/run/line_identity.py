@@ -160,7 +160,7 @@ class Lines:
 
     def _unique(self, key: str, mark: int, number: int) -> str:
         if key == self._empty:
-            raise BadLineError(f"id {self._identity.field!r} is empty")
+            raise BadLineError(f"the id field {self._identity.field!r} is empty")
         if self._ids.get(mark) is not None:
             first = self.place(self._ids.number(mark), number)
             raise BadLineError(f"id {shown_id(key)} is also on {first}")
@@ -261,9 +261,11 @@ def fields_of_record(event: Event) -> Mapping[str, Any] | None:
 
 def _key_of_id(field: str, value: Any, *, is_secret: bool) -> str:
     if value is MISSING or value is None:
-        raise BadLineError(f"id {field!r} is {'missing' if value is MISSING else 'null'}")
+        raise BadLineError(f"the id field {field!r} is {'missing' if value is MISSING else 'null'}")
     if isinstance(value, bool | dict | list):
-        raise BadLineError(f"id {field!r} must be a text or a number: got {STARS if is_secret else shown(value)}")
+        raise BadLineError(
+            f"the id field {field!r} must be a text or a number: got {STARS if is_secret else shown(value)}"
+        )
     if is_secret or not _has_utf8(value):
         return key_of_digest(_digest(_canonical(value)))
     return key_of_id(value)
