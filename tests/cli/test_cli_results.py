@@ -183,6 +183,37 @@ def test_a_dry_run_checks_each_record_and_runs_none(capsys, backend):
     assert not Path("sum").exists()
 
 
+def bad_lines_told(capsys):
+    """Check records in a dry run. Return what it tells of them."""
+    assert run("target.py:Follow", "in", dry_run=True) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1].startswith("lionpride-exec: dry run: ")
+    return [line.removeprefix("lionpride-exec: ").partition(":")[0] for line in lines[:-1]]
+
+
+def test_a_dry_run_groups_records_that_are_all_bad_for_one_reason(capsys):
+    """The first few are told, and how many more there are."""
+    first = [f"line {number}" for number in range(1, 6)]
+    write(*[{"x": 1}] * 3000)
+    assert bad_lines_told(capsys) == [*first, "and 2,995 more lines for the same reason"]
+    write(*[{"x": 1}] * 6)
+    assert bad_lines_told(capsys) == [*first, "and 1 more line for the same reason"]
+    write(*[{"x": 1}] * 5)
+    assert bad_lines_told(capsys) == first
+
+
+def test_a_dry_run_tells_each_bad_line_among_others(capsys):
+    """Once a record is good, or bad for another reason."""
+    first = [f"line {number}" for number in range(1, 6)]
+    write({"n": 0}, *[{"x": 1}] * 8)
+    assert bad_lines_told(capsys) == [f"line {number}" for number in range(2, 10)]
+    for other in ({"n": 0}, {"y": 1}):
+        write(*[{"x": 1}] * 8, other, *[{"x": 1}] * 8)
+        told = bad_lines_told(capsys)
+        rest = [f"line {number}" for number in range(9 + ("n" in other), 18)]
+        assert told == [*first, "and 3 more lines for the same reason", *rest]
+
+
 def test_a_dry_run_leaves_the_journal_alone(capsys):
     """It checks the ids that the journal would know lines by."""
     write({"id": 1}, {"id": 2}, {"id": 1})

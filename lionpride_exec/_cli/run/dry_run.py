@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 SHOWN = 200  # characters of a record in the message
 
+ALIKE = 5  # lines that are told if all records are bad for the same reason
+
 
 class DryRun:
     """
@@ -55,6 +57,8 @@ class DryRun:
         self._options = options
         self._keys = None if options.line_id is None else Lines(identity_of(options), source.place_beside)
         self._good = self._bad = 0
+        self._reason: str | None = None  # why all records so far are bad; None if one is good, or there are two reasons
+        self._more = 0  # bad lines with this reason that were not told
         self._has_read_all = True
         self._first: bytes | None = None
         source.tell = self._tell_of_unread
@@ -70,6 +74,7 @@ class DryRun:
             anyio.run(self._read, backend=self._options.backend.partition("+")[0])
         except* UsageError as group:
             raise group.exceptions[0] from group
+        self._end_alike()
         if not self._options.quiet:
             bad = f", {counted(self._bad, 'bad line')}" if self._bad else ""
             first = "" if self._first is None else f"; the first record: {self._shown(self._first)}"
@@ -88,12 +93,29 @@ class DryRun:
                         self._keys.key_of(self._maker.record_of(line), number)
                     self._look(job.event)
                 except BadLineError as exc:
-                    self._bad += 1
-                    say(f"{self._source.place(number)}: {exc}")
+                    self._refuse(number, str(exc))
                 else:
                     self._good += 1
                     self._first = self._first or job.record
                 await checkpoint()  # Ctrl-C
+
+    def _refuse(self, number: int, reason: str) -> None:
+        """Tell of a bad line, unless all lines so far are bad for the same reason."""
+        if not (self._good or self._bad):
+            self._reason = reason
+        self._bad += 1
+        if self._good or reason != self._reason:
+            self._end_alike()
+        elif self._bad > ALIKE:
+            self._more += 1
+            return
+        say(f"{self._source.place(number)}: {reason}")
+
+    def _end_alike(self) -> None:
+        """Tell how many lines were not told, and tell all from now on."""
+        if self._more:
+            say(f"and {counted(self._more, 'more line')} for the same reason")
+        self._more, self._reason = 0, None
 
     def _tell_of_unread(self, message: str) -> None:
         self._has_read_all = False
