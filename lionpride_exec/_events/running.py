@@ -248,7 +248,7 @@ class RunnableEvent(EventLifecycle):
         """Offer the event to its executor for another run. Return whether it runs again."""
         if self._host is None or not (interrupted or (is_of(error, Exception) and is_retryable(error))):
             return False
-        # A chunk that a reader has taken cannot be taken back. A refusal closes its keys all the same.
+        # A reader keeps the chunks that it has taken, so no other run may follow. RateLimited still closes the keys.
         was_taken = self._feed is not None and self._feed.was_taken
         is_final = was_taken and (not interrupted or consists_of(error, RateLimited))
         try:

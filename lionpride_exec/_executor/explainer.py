@@ -210,7 +210,7 @@ class Explainer:
     def _described(self, event_id: UUID) -> str:
         """Return an event in words: its key if it has one, and its status."""
         event = self.index.items.get(event_id, None)
-        if event is None:  # held, or not looked up yet
+        if event is None:  # held, or in the file only
             return f"event {event_id}"
         return f"{self.keys.named(event)} ({event.status})"
 

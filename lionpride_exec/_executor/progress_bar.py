@@ -128,6 +128,7 @@ class ProgressBar(anyio.AsyncContextManagerMixin):
         lines = str(text).replace("\r\n", "\n").split("\n")
 
         def show(display: Display) -> None:
+            """Show the lines, each as a message."""
             for line in lines:
                 display.message(line)
 

@@ -121,6 +121,7 @@ class Schedules:
         transitions = self._parts.transitions
 
         def is_decided() -> bool:
+            """Whether the wait is over: the schedule is, or the executor was left."""
             return schedule.is_over or transitions.is_abandoned
 
         await self._parts.coordination.conditions.wait_for(is_decided, transitions.new_signal)

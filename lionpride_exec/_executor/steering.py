@@ -174,7 +174,7 @@ class Steering:
         check_bounds(capacity_refresh_time=MIN_REFRESH_TIME, **({"queue_capacity": 1} | changes))
         executor = self._parts.transitions.executor
         executor.processor_config = executor.processor_config | changes
-        if (processor := executor.processor) is not None:  # with a cluster, that of the worker
+        if (processor := executor.processor) is not None:  # in a cluster: the processor of the worker
             processor.resize(**changes)
         self._parts.log.resized(changes)
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Events by what they wait for. None: for what an event without a key would wait for.
+# The number of events by what they wait for. Those under None wait for whatever an event without a key waits for now.
 Parked: TypeAlias = "Mapping[WaitReason | None, int]"
 
 logger = logging.getLogger("lionpride_exec")

@@ -287,7 +287,7 @@ class EventRunner:
             error: What its run has ended with.
             began: When that run began.
             interrupted: Whether the run was cut short from outside, or refused with ``RateLimited``.
-            is_final: Whether no other run may follow. A refusal closes its keys all the same.
+            is_final: Whether no other run may follow. ``RateLimited`` closes the keys of the event even then.
 
         Returns:
             Whether the event runs again. Its next status is PENDING then.

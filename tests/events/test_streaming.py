@@ -1070,7 +1070,7 @@ class Refused(Numbers):
 
 
 async def test_a_refusal_after_a_taken_chunk_is_final():
-    """The reader got the chunks of the next run behind those of this one. The pause counts all the same."""
+    """The reader gets the chunks of one run only. The keys of the event are closed for the pause."""
     async with with_processor(NumbersProcessor, retry=Retry(3)) as executor:
         event, out, begin = Refused(), [], anyio.current_time()
         async with anyio.create_task_group() as group:

@@ -567,7 +567,7 @@ STEERED = {
 
 @pytest.mark.parametrize("how", STEERED)
 async def test_another_thread_steers_nothing(how):
-    """The call is refused before anything has changed, whoever waits. On trio it raised once the event had ended."""
+    """The call raises before it changes anything. On trio, cancel() raised after it had ended the event."""
     async with make_executor(limits=[Rate(1, per=60, name="calls")]) as executor, anyio.create_task_group() as group:
         _, event = await executor.extend([Job(), Job()])
         await anyio.sleep(1)
